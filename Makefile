@@ -1,0 +1,37 @@
+# The menu. `make demo` and `make test` need python3 (3.11 or later) with venv, and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check lock clean
+
+help:  ## show this menu
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## people detected in real video that flows through Kafka (ARGS="--frames 300 --json")
+	@$(BIN)/framebus demo $(ARGS)
+
+test: $(READY)  ## unit, integration and end-to-end tests (ARGS="-k wire")
+	$(BIN)/pytest $(ARGS)
+
+check: $(READY)  ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: $(READY)  ## resolve the dependencies anew into requirements/
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--upgrade --extra dev pyproject.toml -o requirements/dev.lock
+
+clean:  ## remove what was built, tested and recorded here; fetched models stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist demo-output
+
+$(READY): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "framebus needs Python 3.11 or later with venv (Debian: apt install python3-venv);" \
+		  "name another one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)

@@ -1,0 +1,1 @@
+"""The consumer: frames in, detections out."""

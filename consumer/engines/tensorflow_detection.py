@@ -1,0 +1,212 @@
+"""Runs frozen graphs of the TensorFlow Object Detection API (TensorFlow 1) on current TensorFlow."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow.compat.v1 as tf
+from numpy.typing import NDArray
+
+from consumer.engines.frozen_graph import INPUT, OUTPUTS, FrozenGraph, read_frozen_graph
+from framebus.detections import Detections
+from framebus.errors import DetectionError, ModelError, SettingsError
+from framebus.frames import Image
+from framebus.logs import get_logger
+from framebus.model_repository import StoredModel
+from framebus.settings import Settings, TensorFlowSettings
+
+# What a call may raise because of its pictures: the graph refuses their shape or content, or they are too
+# many or too large for the memory. Unimplemented, internal and lost-device errors are not the pictures'
+# fault: every frame would raise them, so they end the process instead of making dead letters of them all.
+_PICTURE_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.OutOfRangeError,
+    tf.errors.ResourceExhaustedError,
+)
+
+_CONTEXT = ("Graph execution error", "Detected at node", "Node: ", 'File "')
+"""How lines of TensorFlow's messages start that come before the reason."""
+
+_WARM_UP_SIZE = (576, 768)
+"""Height and width in pixels. Any will do: what is made ready depends on the number of pictures."""
+
+
+class TensorFlowDetectionEngine:
+    """One graph in one session; up to `concurrency` threads call it at once.
+
+    Pictures of one size share a call, unless the graph takes one picture at a time.
+    """
+
+    def __init__(self, model: StoredModel, settings: Settings) -> None:
+        self._model = model
+        self._settings = settings.tensorflow
+        self._batch_size = self._settings.batch_size
+        self._picture_size: tuple[int, int] | None = None
+        self._session: tf.Session | None = None
+        self._device = "not loaded"
+
+    @property
+    def preferred_batch_size(self) -> int:
+        """Pictures per call; 1 if the graph takes no more."""
+        return self._batch_size
+
+    @property
+    def concurrency(self) -> int:
+        """Calls at once on the session."""
+        return self._settings.concurrency
+
+    @property
+    def device(self) -> str:
+        """The first GPU that the session has, or `CPU`."""
+        return self._device
+
+    def load(self) -> None:
+        """Reads and checks the graph, opens the session and runs it once per batch size it will see.
+
+        Raises:
+            ModelError: Names the graph's file, what is wrong and the remedy.
+            SettingsError: There is no such GPU as the settings name.
+        """
+        frozen = read_frozen_graph(self._model.graph)
+        self._picture_size = frozen.picture_size
+        if frozen.single:
+            self._batch_size = 1
+        self._session = session = _open_session(frozen, self._settings)
+        self._run: Callable[[NDArray[np.uint8]], list[NDArray[Any]]] = session.make_callable(
+            [f"{name}:0" for name in OUTPUTS], [f"{INPUT}:0"]
+        )
+        self._device = _device(session)
+        try:
+            self._warm_up()
+        except ModelError:
+            self.close()
+            raise
+
+    def batch_key(self, image: Image) -> Hashable:
+        """Pictures of one shape share a call; all do if the graph resizes them to its own anyway."""
+        return self._picture_size or image.shape
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Runs the graph once on all the pictures, or once on each if it takes one at a time.
+
+        Raises:
+            DetectionError: The graph refused these pictures, or what it returned is no number.
+        """
+        step = 1 if self._batch_size == 1 else len(images)
+        return [
+            detections
+            for start in range(0, len(images), step)
+            for detections in self._detect_batch(images[start : start + step])
+        ]
+
+    def close(self) -> None:
+        """Closes the session and frees its memory."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _detect_batch(self, images: Sequence[Image]) -> list[Detections]:
+        try:
+            boxes, scores, classes, found = self._call(np.stack([self._resized(image) for image in images]))
+        except _PICTURE_ERRORS as error:
+            raise DetectionError(f"the graph refused {_count(len(images))}: {_reason(error)}") from error
+        return [
+            _detections(image, *outputs)
+            for image, *outputs in zip(images, boxes, scores, classes, found, strict=True)
+        ]
+
+    def _resized(self, image: Image) -> Image:
+        if self._picture_size is None or image.shape[:2] == self._picture_size:
+            return image
+        height, width = self._picture_size
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+    def _call(self, batch: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """Returns boxes (n, m, 4), scores (n, m), classes (n, m), and how many of m are detections (n,)."""
+        boxes, scores, classes, found = outputs = self._run(batch)
+        n, m = len(batch), boxes.shape[1] if boxes.ndim == 3 else 0
+        shapes = [output.shape for output in outputs]
+        if shapes != [(n, m, 4), (n, m), (n, m), (n,)]:
+            described = ", ".join(f"{name} {shape}" for name, shape in zip(OUTPUTS, shapes, strict=True))
+            raise DetectionError(f"the outputs for {_count(n)} have the shapes {described}")
+        return [boxes, scores, classes, found]
+
+    def _warm_up(self) -> None:
+        file, memory = self._model.graph, "free memory on the device or lower FRAMEBUS_TENSORFLOW__BATCH_SIZE"
+        try:
+            self._call(self._noise(1))
+            if self._batch_size > 1 and not self._takes_batches():
+                self._batch_size = 1
+                get_logger("consumer").info("model runs one picture at a time", model=self._model.name)
+        except tf.errors.ResourceExhaustedError as error:
+            raise ModelError(f"{file}: out of memory: {_reason(error)}; {memory}") from error
+        except DetectionError as error:
+            raise ModelError(f"{file}: {error}; export it again as a detection model") from error
+        except tf.errors.OpError as error:
+            raise ModelError(
+                f"{file}: TensorFlow {tf.__version__} on {self.device} cannot run it: {_reason(error)}; "
+                "export it again, or try the model on another machine"
+            ) from error
+
+    def _takes_batches(self) -> bool:
+        """Whether it is so cannot be read from the graph: some exports have a batch of 1 deep inside."""
+        try:
+            self._call(self._noise(self._batch_size))
+        except (tf.errors.InvalidArgumentError, DetectionError):
+            return False
+        return True
+
+    def _noise(self, count: int) -> NDArray[np.uint8]:
+        shape = (count, *(self._picture_size or _WARM_UP_SIZE), 3)
+        return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _open_session(frozen: FrozenGraph, settings: TensorFlowSettings) -> tf.Session:
+    config = tf.ConfigProto(
+        intra_op_parallelism_threads=settings.intra_op_threads,
+        inter_op_parallelism_threads=settings.inter_op_threads,
+        device_count={"GPU": 0} if settings.visible_devices == "" else {},
+        gpu_options=tf.GPUOptions(
+            allow_growth=settings.gpu_memory_growth, visible_device_list=settings.visible_devices or ""
+        ),
+    )
+    # TensorFlow 1 computed in float32; TF32 keeps 10 bits of a float's 23, and would shift scores unasked.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        return tf.Session(graph=frozen.graph, config=config)
+    except tf.errors.InvalidArgumentError as error:
+        raise SettingsError(
+            f"FRAMEBUS_TENSORFLOW__VISIBLE_DEVICES={settings.visible_devices}: {_reason(error)}; "
+            "name GPUs by number, e.g. 0 or 0,1"
+        ) from error
+
+
+def _device(session: tf.Session) -> str:
+    gpus = [device.name for device in session.list_devices() if device.device_type == "GPU"]
+    return gpus[0].partition("device:")[2] if gpus else "CPU"
+
+
+def _detections(
+    image: Image, boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any], found: np.number[Any]
+) -> Detections:
+    """Takes the outputs for one picture: the first `found` rows are detections, the rest is padding."""
+    if not np.isfinite(found):
+        raise DetectionError(f"num_detections is {found}, not a number of detections")
+    n = int(np.clip(found, 0, len(scores)))
+    for name, output in zip(OUTPUTS, (boxes, scores, classes), strict=False):
+        if not np.isfinite(output[:n]).all():
+            raise DetectionError(f"{name} holds values that are no finite numbers (NaN or infinity)")
+    height, width = image.shape[:2]
+    return Detections.from_normalised(boxes[:n], scores[:n], classes[:n], width=width, height=height)
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The line that says what went wrong, out of many that say where in Python the graph was built."""
+    lines = [line.strip() for line in error.message.splitlines()]
+    reason = next((line for line in lines if line and not line.startswith(_CONTEXT)), type(error).__name__)
+    return f"{reason} (node {error.node_def.name})" if error.node_def is not None else reason
+
+
+def _count(pictures: int) -> str:
+    return "one picture" if pictures == 1 else f"{pictures} pictures"

@@ -1,0 +1,71 @@
+"""Bounds on what the consumer holds at once, in frames and bytes."""
+
+import threading
+
+
+class Limit:
+    """Counts frames and bytes that are held, and lets a thread wait until there is room again.
+
+    Args:
+        max_frames: Frames held at once.
+        max_bytes: Bytes held at once. One frame always fits an empty limit, however large it is.
+    """
+
+    def __init__(self, max_frames: int, max_bytes: int) -> None:
+        self._max_frames, self._max_bytes = max_frames, max_bytes
+        self._frames = self._bytes = 0
+        self._given_back = threading.Condition()
+
+    @property
+    def frames(self) -> int:
+        """Frames held."""
+        return self._frames
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held."""
+        return self._bytes
+
+    def room(self) -> int:
+        """Frames that may still come; 0 when frames or bytes are used up."""
+        with self._given_back:
+            return self._room()
+
+    def _room(self) -> int:
+        return max(0, self._max_frames - self._frames) if self._bytes < self._max_bytes else 0
+
+    def take(self, size_bytes: int) -> None:
+        """Counts a frame in, whether or not there is room."""
+        with self._given_back:
+            self._frames += 1
+            self._bytes += size_bytes
+
+    def take_when_fits(self, size_bytes: int) -> None:
+        """Waits until a frame of this size fits, then counts it in."""
+        with self._given_back:
+            self._given_back.wait_for(
+                lambda: (
+                    self._frames == 0
+                    or (self._frames < self._max_frames and self._bytes + size_bytes <= self._max_bytes)
+                )
+            )
+            self._frames += 1
+            self._bytes += size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """Counts a frame out."""
+        with self._given_back:
+            self._frames -= 1
+            self._bytes -= size_bytes
+            self._given_back.notify_all()
+
+    def wait_for_room(self, frames: int, timeout_s: float) -> bool:
+        """Waits until so many frames may come, at most `timeout_s`; tells whether they may."""
+        wanted = min(frames, self._max_frames)
+        with self._given_back:
+            return self._given_back.wait_for(lambda: self._room() >= wanted, timeout_s)
+
+    def wait_until_empty(self, timeout_s: float) -> bool:
+        """Waits until nothing is held, at most `timeout_s`; tells whether that is so."""
+        with self._given_back:
+            return self._given_back.wait_for(lambda: self._frames == 0, timeout_s)

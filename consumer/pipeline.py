@@ -1,0 +1,314 @@
+"""The way a frame takes: poll -> decode -> batch -> engine -> release in order -> publish -> commit.
+
+Each stage runs on threads of its own and hands frames on without blocking; what bounds them all is the number
+of frames, and of bytes, between the poll that brought them and the broker's acknowledgement of the outcome.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain, zip_longest
+
+from consumer.decoder import Decoder
+from consumer.flight import FlyingFrame
+from consumer.inference import Inference
+from consumer.limits import Limit
+from consumer.metrics import ConsumerMetrics
+from consumer.model_host import ModelHost
+from consumer.offsets import OffsetTracker
+from consumer.publisher import Publisher
+from consumer.release import Release
+from framebus import wire
+from framebus.bus import BusConsumer, BusProducer, Partition, Record
+from framebus.errors import FrameError, TransportError
+from framebus.logs import get_logger
+from framebus.settings import Settings
+
+_POLL_TIMEOUT_S = 0.1
+# Records per poll: small enough that one poll cannot overshoot the bytes in flight by much.
+_POLL_RECORDS = 16
+# How long the pipeline may be full before the partitions are paused. Pausing throws away what was fetched
+# ahead, so a pipeline that is merely busy should not.
+_FULL_PATIENCE_S = 0.5
+# A broker that takes no commit for this long is treated as gone.
+_COMMIT_PATIENCE_S = 60.0
+
+log = get_logger("consumer")
+
+
+class Pipeline:
+    """One consumer's pipeline for one model.
+
+    Args:
+        settings: All settings.
+        host: The model, loaded.
+        consumer: Member of the group; owned by the thread that calls `run`.
+        producer: Owned by the publish stage.
+        metrics: Where everything is counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        host: ModelHost,
+        consumer: BusConsumer,
+        producer: BusProducer,
+        metrics: ConsumerMetrics,
+    ) -> None:
+        limits = settings.consumer
+        self._settings = settings
+        self._host = host
+        self._consumer = consumer
+        self._metrics = metrics
+
+        self._in_flight = Limit(limits.max_in_flight_frames, limits.max_in_flight_bytes)
+        self._decoded = Limit(limits.max_in_flight_frames, limits.max_decoded_bytes)
+        self._publisher = Publisher(producer, self._acknowledged)
+        self._release = Release(self._publisher.put, self._land)
+        self._inference = Inference(
+            host=host,
+            max_batch_delay_s=limits.max_batch_delay_ms / 1000,
+            decoded=self._decoded,
+            complete=self._release.complete,
+            reject=self._reject,
+            metrics=metrics,
+        )
+        self._decoder = Decoder(
+            model_name=host.in_force.name,
+            max_pixels=limits.max_frame_pixels,
+            decoded=self._decoded,
+            accept=self._inference.put,
+            reject=self._reject,
+        )
+
+        self._offsets: dict[Partition, OffsetTracker] = {}
+        self._paused: set[Partition] = set()
+        self._joined = False
+        self._failure: BaseException | None = None
+        self._next_commit_s = 0.0
+        self._commits_fail_since_s: float | None = None
+
+        for queue, stage in (
+            ("decode", self._decoder),
+            ("engine", self._inference),
+            ("publish", self._publisher),
+        ):
+            metrics.queued_frames.labels(queue).set_function(stage.__len__)
+        metrics.in_flight_frames.set_function(lambda: self._in_flight.frames)
+        metrics.in_flight_bytes.labels("encoded").set_function(lambda: self._in_flight.bytes)
+        metrics.in_flight_bytes.labels("decoded").set_function(lambda: self._decoded.bytes)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given this consumer its share of the partitions, which may be none."""
+        return self._joined
+
+    def run(self, stop: threading.Event) -> None:
+        """Processes frames until `stop` is set, then finishes and commits what is in flight.
+
+        Raises:
+            TransportError: The bus failed for good. Nothing after the last acknowledged frame was committed.
+        """
+        stages = [
+            *self._start("decode", self._decoder.run, self._settings.consumer.decode_threads),
+            *self._start("engine", self._inference.run, self._host.concurrency),
+            *self._start("publish", self._publisher.run, 1),
+        ]
+        try:
+            self._consumer.subscribe(
+                [self._settings.topics.frames],
+                on_assigned=self._assigned,
+                on_revoked=self._revoked,
+                on_lost=self._forget,
+            )
+            while not stop.is_set() and self._failure is None:
+                self._poll()
+                self._commit_when_due()
+            if self._failure is None:
+                self._drain()
+        except BaseException as error:
+            self._failure = self._failure or error
+        finally:
+            self._consumer.close()
+            for _ in range(self._settings.consumer.decode_threads):
+                self._decoder.close()
+            self._inference.close()
+            self._publisher.close()
+        if self._failure is not None:
+            raise self._failure
+        for stage in stages:
+            stage.join()
+
+    def _start(self, name: str, run: Callable[[], None], threads: int) -> list[threading.Thread]:
+        def guarded() -> None:
+            try:
+                run()
+            except BaseException as error:
+                self._failure = self._failure or error
+
+        # Daemons, so that an engine that hangs cannot keep a failed process alive.
+        started = [
+            threading.Thread(target=guarded, name=f"{name}-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in started:
+            thread.start()
+        return started
+
+    # From the bus
+
+    def _poll(self) -> None:
+        if self._paused:
+            if not self._in_flight.wait_for_room(self._settings.consumer.max_in_flight_frames // 2, 0):
+                self._pause(self._offsets.keys() - self._paused)
+                self._consumer.poll(0, _POLL_TIMEOUT_S)
+                return
+            self._consumer.resume(sorted(self._paused))
+            self._paused.clear()
+        room = self._in_flight.room()
+        if room == 0:
+            if not self._in_flight.wait_for_room(1, _FULL_PATIENCE_S):
+                self._pause(self._offsets.keys())
+            return
+        for record in _in_turn(self._consumer.poll(min(room, _POLL_RECORDS), _POLL_TIMEOUT_S)):
+            self._admit(record)
+
+    def _pause(self, partitions: Iterable[Partition]) -> None:
+        pausing = sorted(partitions)
+        if pausing:
+            self._consumer.pause(pausing)
+            self._paused.update(pausing)
+
+    def _admit(self, record: Record) -> None:
+        offsets = self._offsets.get(record.partition)
+        if offsets is None:  # given away since it was fetched; its new owner reads it
+            return
+        flying = FlyingFrame(record, offsets, time.monotonic())
+        self._in_flight.take(len(record.value))
+        offsets.admit(record.offset)
+        self._release.admit(flying)
+        self._decoder.put(flying)
+
+    # To the bus
+
+    def _reject(self, flying: FlyingFrame, error: FrameError) -> None:
+        topics = self._settings.topics
+        log.warning(
+            "dead letter",
+            camera=flying.camera_id,
+            reason=error.reason,
+            error=str(error),
+            partition=flying.record.partition.number,
+            offset=flying.record.offset,
+        )
+        flying.error = error
+        flying.outcome = wire.encode_dead_letter(
+            flying.record,
+            error,
+            topic=topics.dead,
+            model_name=self._host.in_force.name,
+            max_bytes=topics.max_message_bytes,
+        )
+        self._release.complete(flying)
+
+    def _acknowledged(self, flying: FlyingFrame) -> None:
+        camera = self._metrics.camera(flying.camera_id)
+        model = self._host.in_force.name
+        if flying.error is not None:
+            self._metrics.dead_letters.labels(camera, flying.error.reason).inc()
+        elif flying.captured_at is not None:
+            self._metrics.frames.labels(camera, model).inc()
+            self._metrics.detections.labels(camera, model).inc(flying.detections)
+            age_s = (datetime.now(UTC) - flying.captured_at).total_seconds()
+            self._metrics.end_to_end.labels(model).observe(max(age_s, 0))
+        flying.offsets.finish(flying.record.offset)
+        self._land(flying)
+
+    def _land(self, flying: FlyingFrame) -> None:
+        self._in_flight.give_back(len(flying.record.value))
+
+    # Offsets and the group
+
+    def _commit_when_due(self) -> None:
+        now_s = time.monotonic()
+        if now_s < self._next_commit_s:
+            return
+        self._next_commit_s = now_s + self._settings.consumer.commit_interval_ms / 1000
+        self._commit(self._offsets.keys())
+        self._measure_lag()
+
+    def _commit(self, partitions: Iterable[Partition]) -> None:
+        due = {
+            partition: offset
+            for partition in partitions
+            if (offset := self._offsets[partition].to_commit()) is not None
+        }
+        if not due:
+            return
+        try:
+            self._consumer.commit(due)
+        except TransportError as error:
+            now_s = time.monotonic()
+            self._commits_fail_since_s = self._commits_fail_since_s or now_s
+            if now_s - self._commits_fail_since_s > _COMMIT_PATIENCE_S:
+                raise
+            log.warning("commit failed, trying again", error=str(error))
+            return
+        self._commits_fail_since_s = None
+        for partition, offset in due.items():
+            self._offsets[partition].committed(offset)
+
+    def _measure_lag(self) -> None:
+        for partition, high_watermark in self._consumer.high_watermarks().items():
+            offsets = self._offsets.get(partition)
+            next_offset = offsets.next_offset() if offsets is not None else None
+            if next_offset is not None:
+                self._metrics.lag.labels(partition.topic, partition.number).set(
+                    max(high_watermark - next_offset, 0)
+                )
+
+    def _assigned(self, partitions: Sequence[Partition]) -> None:
+        self._joined = True
+        for partition in partitions:
+            self._offsets[partition] = OffsetTracker()
+        log.info("partitions assigned", partitions=[f"{p.topic}/{p.number}" for p in partitions])
+
+    def _revoked(self, partitions: Sequence[Partition]) -> None:
+        log.info("partitions revoked", partitions=[f"{p.topic}/{p.number}" for p in partitions])
+        if self._failure is None:
+            deadline_s = time.monotonic() + self._settings.consumer.drain_timeout_s
+            for partition in partitions:
+                self._offsets[partition].wait_until_finished(max(0.0, deadline_s - time.monotonic()))
+            self._commit(partitions)
+        self._forget(partitions)
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._offsets.pop(partition, None)
+            self._paused.discard(partition)
+            self._release.abandon(partition)
+            self._metrics.lag.remove(partition.topic, partition.number)
+
+    def _drain(self) -> None:
+        deadline_s = time.monotonic() + self._settings.consumer.drain_timeout_s
+        while not self._in_flight.wait_until_empty(_POLL_TIMEOUT_S):
+            if self._failure is not None:
+                return
+            if time.monotonic() > deadline_s:
+                break
+        if self._in_flight.frames:
+            log.warning(
+                "frames still in flight at the end of the drain time-out; they will be read again",
+                frames=self._in_flight.frames,
+            )
+        self._commit(self._offsets.keys())
+
+
+def _in_turn(records: Sequence[Record]) -> Iterator[Record]:
+    """Takes one record of each partition in turn, so that a busy partition does not hold up the others."""
+    by_partition: dict[Partition, list[Record]] = {}
+    for record in records:
+        by_partition.setdefault(record.partition, []).append(record)
+    return (record for record in chain(*zip_longest(*by_partition.values())) if record is not None)

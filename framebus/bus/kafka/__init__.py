@@ -1,0 +1,7 @@
+"""The bus on Apache Kafka, through confluent-kafka (docs/adr/0001-kafka-client.md)."""
+
+from framebus.bus.kafka.admin import KafkaAdmin
+from framebus.bus.kafka.consumer import KafkaConsumer
+from framebus.bus.kafka.producer import KafkaProducer
+
+__all__ = ["KafkaAdmin", "KafkaConsumer", "KafkaProducer"]

@@ -1,0 +1,57 @@
+"""Looking after topics on Kafka."""
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from framebus.bus import TopicSpec
+from framebus.bus.kafka.client import Troubles, new_client
+from framebus.errors import TransportError
+from framebus.settings import KafkaSettings
+
+_REQUEST_TIMEOUT_S = 15.0
+
+
+class KafkaAdmin:
+    """Looks after topics; see `framebus.bus.BusAdmin`."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._bootstrap_servers = settings.bootstrap_servers
+        self._troubles = Troubles(settings.bootstrap_servers)
+        self._admin = new_client(AdminClient, settings, {**settings.options, "error_cb": self._troubles})
+
+    def partition_counts(self) -> dict[str, int]:
+        """The topics there are, with their number of partitions."""
+        try:
+            metadata = self._admin.list_topics(timeout=_REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            self._troubles.raise_if_hopeless()
+            raise TransportError(
+                f"no broker answered at {self._bootstrap_servers}: {error.args[0].str()}; start one with "
+                "`framebus broker` or set FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS"
+            ) from error
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+    def create_topics(self, topics: Sequence[TopicSpec]) -> list[str]:
+        """Creates those that are missing and returns their names."""
+        existing = self.partition_counts()
+        wanted = [
+            NewTopic(topic.name, topic.partitions, topic.replication_factor, config=dict(topic.config))
+            for topic in topics
+            if topic.name not in existing
+        ]
+        if not wanted:
+            return []
+        created = []
+        for name, future in self._admin.create_topics(wanted, request_timeout=_REQUEST_TIMEOUT_S).items():
+            try:
+                future.result()
+                created.append(name)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise TransportError(
+                        f"topic {name} could not be created: {error.args[0].str()}"
+                    ) from error
+        return sorted(created)

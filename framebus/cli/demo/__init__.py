@@ -1,0 +1,110 @@
+"""`framebus demo`: everything at once, on this machine, with real video, a real model and a real broker."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from framebus import samples
+from framebus.cli.models import fetch_with_progress
+from framebus.cli.signals import stop_on_signals
+from framebus.errors import FramebusError
+from framebus.local_broker import BrokerKind, local_broker
+from framebus.package_files import CLIENTS
+from framebus.settings import Settings, load_settings
+
+MODEL = "pedestrian"
+VIDEOS = ("plaza", "street")
+
+_PARTITIONS = 4
+_MAX_BYTES_IN_MEMORY = 2 * 2**30
+
+console = Console(stderr=True, highlight=False)
+
+
+def demo(
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="End after this many frames; default: at Ctrl-C.")
+    ] = None,
+    broker: Annotated[
+        BrokerKind, typer.Option(help="Which one; auto: Apache Kafka where its jars are cached, else Tansu.")
+    ] = BrokerKind.AUTO,
+    output: Annotated[Path, typer.Option(help="Where annotated pictures and logs are written.")] = Path(
+        "demo-output"
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, as the last line.")
+    ] = False,
+) -> None:
+    """Detect people in real video that flows through Kafka: broker, cameras, consumer and a live table."""
+    from framebus.bus.kafka import KafkaAdmin
+    from framebus.cli.demo.run import DemoRun
+    from framebus.topics import topic_specs
+
+    settings = load_settings()
+    output.mkdir(parents=True, exist_ok=True)
+    videos = _fetch_samples(settings)
+    with _broker(settings, broker) as (broker_name, bootstrap_servers):
+        settings = load_settings(
+            kafka={"bootstrap_servers": bootstrap_servers, "group_id": "framebus-demo"},
+            topics={"partitions": _PARTITIONS},
+        )
+        KafkaAdmin(settings.kafka).create_topics(topic_specs(settings.topics, MODEL))
+        run = DemoRun(
+            settings,
+            model_name=MODEL,
+            videos=videos,
+            frames=frames,
+            # Tansu keeps all that was published in memory.
+            max_bytes=_MAX_BYTES_IN_MEMORY if broker_name == "tansu" else None,
+            output=output,
+            console=console,
+        )
+        summary = {**run.run(stop_on_signals()), "broker": broker_name}
+    console.print(f"annotated pictures and logs: {output}")
+    typer.echo(json.dumps(summary) if as_json else _in_words(summary))
+    unaccounted = summary["published"] - summary["processed"] - summary["dead"]
+    if unaccounted:
+        raise FramebusError(
+            f"{unaccounted} frames have neither detections nor a dead letter; see {output / 'consumer.log'}"
+        )
+
+
+def _fetch_samples(settings: Settings) -> dict[str, Path]:
+    """Brings model and videos on first use; returns the video of each camera."""
+    fetch_with_progress(samples.read_samples()[MODEL], settings)
+    videos = {}
+    for name in VIDEOS:
+        sample = samples.read_samples()[name]
+        lacking = CLIENTS[sample.client].missing()
+        if lacking and not samples.is_fetched(sample, settings):
+            console.print(f"without the video {name}, for {lacking}")
+        else:
+            videos[name] = fetch_with_progress(sample, settings)
+    if len(videos) == 1:  # two cameras are wanted, and both may look at the same street
+        [(name, path)] = videos.items()
+        videos = {f"{name}-1": path, f"{name}-2": path}
+    return videos
+
+
+@contextmanager
+def _broker(settings: Settings, kind: BrokerKind) -> Iterator[tuple[str, str]]:
+    if "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS" in os.environ:
+        yield "external", settings.kafka.bootstrap_servers
+        return
+    with local_broker(settings, kind, report=console.print) as broker:
+        console.print(f"broker: {broker.kind} on {broker.bootstrap_servers}")
+        yield broker.kind.value, broker.bootstrap_servers
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    return (
+        f"{summary['published']} frames published, {summary['processed']} processed, "
+        f"{summary['dropped']} dropped, {summary['dead']} dead letters; "
+        f"{summary['detections']} detections in {summary['seconds']} s"
+    )

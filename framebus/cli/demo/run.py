@@ -1,0 +1,176 @@
+"""Runs the demo's programs and follows the topics until every frame is accounted for."""
+
+import os
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from framebus.bus.kafka import KafkaConsumer
+from framebus.cli.demo.display import PictureWriter, table
+from framebus.cli.demo.ledger import Ledger
+from framebus.cli.demo.programs import Program
+from framebus.errors import FramebusError
+from framebus.settings import Settings
+
+_READY_TIMEOUT_S = 120.0
+# Frames that have no answer for this long, with nothing else coming either, are given up.
+_QUIET_TIMEOUT_S = 60.0
+_POLL_RECORDS = 100
+_POLL_TIMEOUT_S = 0.1
+
+
+class DemoRun:
+    """One consumer, one producer per camera, and a reader of the topics that is none of the two.
+
+    Args:
+        settings: With the broker to use.
+        model_name: The model that frames go through.
+        videos: The video of each camera, by camera id.
+        frames: Frames to publish, over all cameras; None: until told to stop.
+        max_bytes: The run ends when this much was published; None: no bound.
+        output: Where logs and annotated pictures go.
+        console: Where the live table is shown.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        model_name: str,
+        videos: Mapping[str, Path],
+        frames: int | None,
+        max_bytes: int | None,
+        output: Path,
+        console: Console,
+    ) -> None:
+        self._settings = settings
+        self._model_name = model_name
+        self._videos = videos
+        self._frames = frames
+        self._max_bytes = max_bytes
+        self._output = output
+        self._console = console
+        self._http_port = _free_port()
+        self._environment = {
+            "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+            "FRAMEBUS_KAFKA__GROUP_ID": settings.kafka.group_id,
+            "FRAMEBUS_CONSUMER__HTTP_PORT": str(self._http_port),
+            "FRAMEBUS_PRODUCER__HTTP_PORT": "0",
+        }
+
+    def run(self, stop: threading.Event) -> dict[str, Any]:
+        """Runs until the frames are through, or `stop` is set and what was published is through.
+
+        Returns:
+            published, processed, dropped, dead, detections and seconds.
+
+        Raises:
+            FramebusError: One of the programs failed.
+        """
+        with ExitStack() as programs:
+            consumer = self._start(programs, "consumer", ["consume", "--model", self._model_name])
+            with self._console.status("loading the model"):
+                self._wait_until_ready(consumer, stop)
+            started_s = time.monotonic()
+            ledger = Ledger(self._settings.topics, self._model_name, since=datetime.now(UTC))
+            producers = [] if stop.is_set() else self._start_cameras(programs)
+            self._follow(ledger, consumer, producers, stop)
+            seconds = time.monotonic() - started_s
+            consumer.ask_to_stop()
+            consumer.wait()
+            return {
+                "published": sum(producer.summary["published"] for producer in producers),
+                "processed": ledger.processed,
+                "dropped": sum(producer.summary["dropped"] for producer in producers),
+                "dead": ledger.dead,
+                "detections": ledger.detections,
+                "seconds": round(seconds, 1),
+            }
+
+    def _start(self, programs: ExitStack, name: str, arguments: list[str]) -> Program:
+        program = Program(name, arguments, self._environment, self._output)
+        programs.callback(program.kill)
+        return program
+
+    def _start_cameras(self, programs: ExitStack) -> list[Program]:
+        producers = []
+        for number, (camera_id, video) in enumerate(self._videos.items()):
+            arguments = ["produce", "--camera", f"{camera_id}={video}", "--loop", "--json"]
+            if self._frames is not None:
+                share = (self._frames + number) // len(self._videos)
+                if share == 0:
+                    continue
+                arguments += ["--frames", str(share)]
+            producers.append(self._start(programs, f"producer-{camera_id}", arguments))
+        return producers
+
+    def _wait_until_ready(self, consumer: Program, stop: threading.Event) -> None:
+        deadline_s = time.monotonic() + _READY_TIMEOUT_S
+        while not stop.wait(_POLL_TIMEOUT_S):
+            consumer.has_ended()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self._http_port}/readyz", timeout=5):
+                    return
+            except urllib.error.URLError as error:
+                if time.monotonic() > deadline_s:
+                    raise FramebusError(
+                        f"the consumer was not ready within {_READY_TIMEOUT_S:.0f} s ({error}); "
+                        f"see {consumer.log_file}"
+                    ) from error
+
+    def _follow(
+        self, ledger: Ledger, consumer: Program, producers: list[Program], stop: threading.Event
+    ) -> None:
+        pictures = PictureWriter(self._output)
+        title = f"framebus demo on {self._settings.kafka.bootstrap_servers}, pictures in {self._output}"
+        reader = KafkaConsumer(
+            self._settings.kafka.model_copy(update={"group_id": f"framebus-demo-reader-{os.getpid()}"})
+        )
+        reader.subscribe(
+            ledger.topics, on_assigned=lambda _: None, on_revoked=lambda _: None, on_lost=lambda _: None
+        )
+        try:
+            with Live(console=self._console, refresh_per_second=2) as live:
+                moved_s = time.monotonic()
+                while time.monotonic() - moved_s < _QUIET_TIMEOUT_S:
+                    records = reader.poll(_POLL_RECORDS, _POLL_TIMEOUT_S)
+                    for record in records:
+                        annotation = ledger.add(record)
+                        if annotation is not None:
+                            pictures.write(annotation)
+                    if records:
+                        moved_s = time.monotonic()
+                    live.update(table(ledger, title))
+                    if ledger.published_bytes > (self._max_bytes or float("inf")) and not stop.is_set():
+                        self._console.print("ending: this broker keeps all that is published in memory")
+                        stop.set()
+                    if stop.is_set():
+                        for producer in producers:
+                            producer.ask_to_stop()
+                    consumer.has_ended()
+                    if self._is_through(ledger, producers):
+                        return
+        finally:
+            reader.close()
+
+    def _is_through(self, ledger: Ledger, producers: list[Program]) -> bool:
+        if not all(producer.has_ended() for producer in producers):
+            return False
+        published = sum(int(producer.summary["published"]) for producer in producers)
+        return ledger.published >= published and ledger.unanswered == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])

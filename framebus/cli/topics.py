@@ -1,0 +1,43 @@
+"""`framebus topics`: the topics an installation needs."""
+
+from typing import Annotated
+
+import typer
+
+from framebus.settings import load_settings
+
+app = typer.Typer(help="Create the topics that framebus needs.", no_args_is_help=True)
+
+
+@app.callback()
+def topics() -> None:
+    """Create the topics that framebus needs."""
+
+
+@app.command()
+def create(
+    model: Annotated[str | None, typer.Option(help="Model whose detections topic is created too.")] = None,
+    partitions: Annotated[int | None, typer.Option(min=1, help="Partitions of each topic.")] = None,
+    replication_factor: Annotated[
+        int | None, typer.Option(min=-1, help="Copies of each partition; -1: the broker's default.")
+    ] = None,
+) -> None:
+    """Create the topics for frames, dead letters and detections; those that exist stay as they are."""
+    from framebus.bus.kafka import KafkaAdmin
+    from framebus.topics import topic_specs
+
+    wished = {"partitions": partitions, "replication_factor": replication_factor}
+    settings = load_settings(topics={name: value for name, value in wished.items() if value is not None})
+    admin = KafkaAdmin(settings.kafka)
+    specs = topic_specs(settings.topics, model or settings.consumer.model)
+    created = admin.create_topics(specs)
+    existing = admin.partition_counts()
+    for topic in specs:
+        if topic.name in created:
+            typer.echo(f"created  {topic.name}  {topic.partitions} partitions")
+            continue
+        line = f"exists   {topic.name}  {existing.get(topic.name, 0)} partitions"
+        if existing.get(topic.name, topic.partitions) != topic.partitions:
+            # Adding partitions moves cameras to other ones and breaks their order: a person's choice.
+            line += f" (wanted {topic.partitions}; change it with kafka-topics --alter)"
+        typer.echo(line)

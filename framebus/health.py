@@ -1,0 +1,89 @@
+"""A program's own HTTP port: `/healthz` (alive), `/readyz` (doing its work) and `/metrics` (Prometheus)."""
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from framebus.errors import SettingsError
+from framebus.logs import get_logger
+
+Check = Callable[[], str | None]
+"""Returns None if all is well, else what is not, in words."""
+
+log = get_logger("http")
+
+
+def health_app(
+    registry: CollectorRegistry, *, alive: Check, ready: Check, routes: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """The three routes every program has, and the program's own behind them."""
+
+    def status(check: Check) -> Response:
+        trouble = check()
+        if trouble is None:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "unavailable", "reason": trouble}, status_code=503)
+
+    def healthz(_: Request) -> Response:
+        return status(alive)
+
+    def readyz(_: Request) -> Response:
+        return status(ready)
+
+    def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            *routes,
+        ]
+    )
+
+
+class HttpServer:
+    """Serves an app on a thread of its own, beside the program's main job."""
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> int:
+        """Listens, and returns the port (a free one if 0 was asked for).
+
+        Raises:
+            SettingsError: The address cannot be listened on.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            listener = socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {self._host}:{self._port} ({error.strerror}); is another program there? "
+                "Set another FRAMEBUS_..._HTTP_PORT, or 0 for any free one"
+            ) from error
+        port = int(listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve, args=(listener,), name="http", daemon=True)
+        self._thread.start()
+        log.info("http port open", host=self._host, port=port)
+        return port
+
+    def _serve(self, listener: socket.socket) -> None:
+        with listener:
+            self._server.run(sockets=[listener])
+
+    def stop(self) -> None:
+        """Closes the port."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(timeout=5)

@@ -1,0 +1,44 @@
+"""Structured logs on standard error: key=value on a terminal, one JSON object a line elsewhere."""
+
+import logging
+import sys
+
+import structlog
+
+from framebus.settings import LogSettings
+
+# Without local variables: they hold pictures, and the passwords of Kafka clients.
+_tracebacks = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+def configure_logs(settings: LogSettings) -> None:
+    """Sets up structlog for the process; called once, where a program starts."""
+    to_terminal = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        if to_terminal
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if to_terminal else [_tracebacks]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[settings.level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def get_logger(program: str) -> structlog.typing.FilteringBoundLogger:
+    """Returns a logger whose lines name the program they come from."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(program=program)
+    return logger

@@ -1,0 +1,210 @@
+"""Settings: environment variables, `FRAMEBUS_` in front, `__` between levels.
+
+Built once where a program starts, and passed down. `docs/settings.md` lists them all.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from framebus.errors import SettingsError
+
+PREFIX = "FRAMEBUS_"
+DELIMITER = "__"
+
+
+def _client_options(value: Any) -> Any:
+    """Takes an option in the manner of the environment too: `SECURITY_PROTOCOL` for `security.protocol`."""
+    if not isinstance(value, Mapping):
+        return value
+    # librdkafka has one such option that is written with an underscore itself.
+    return {
+        key if key == "log_level" else str(key).replace("_", "."): str(option)
+        for key, option in value.items()
+    }
+
+
+ClientOptions = Annotated[dict[str, str], BeforeValidator(_client_options)]
+"""librdkafka options by their own names, e.g. `{"security.protocol": "SSL"}`; some are secrets."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Group):
+    """The bus. `options` reach every client; the other two win over them for their kind of client."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma-separated")
+    group_id: str = Field("framebus", min_length=1, description="consumers of one group share the partitions")
+    options: ClientOptions = Field({}, repr=False, description="librdkafka options for every client")
+    consumer_options: ClientOptions = Field({}, repr=False, description="librdkafka options for consumers")
+    producer_options: ClientOptions = Field({}, repr=False, description="librdkafka options for producers")
+
+
+class TopicSettings(_Group):
+    """Names of the topics, and what `framebus topics create` gives them."""
+
+    frames: str = Field("frames", min_length=1, description="where cameras publish")
+    dead: str = Field("frames.dead", min_length=1, description="frames that could not be processed")
+    partitions: int = Field(8, ge=1, description="upper bound of consumers that share a topic")
+    replication_factor: int = Field(-1, ge=-1, description="-1: the broker's default")
+    max_message_bytes: int = Field(10 * 2**20, ge=100_000, description="largest record, in bytes")
+    frames_retention_ms: int = Field(
+        60 * 60_000, ge=-1, description="how long pictures are kept; -1: for ever"
+    )
+    frames_retention_bytes: int = Field(4 * 2**30, ge=-1, description="pictures kept per partition, in bytes")
+    detections_retention_ms: int = Field(24 * 60 * 60_000, ge=-1, description="how long detections are kept")
+    dead_retention_ms: int = Field(7 * 24 * 60 * 60_000, ge=-1, description="how long dead letters are kept")
+
+
+class ConsumerSettings(_Group):
+    """The consumer: what it runs, how much it holds at once, and its HTTP port."""
+
+    model: str = Field("pedestrian", description="the model that every frame goes through")
+    max_batch_delay_ms: float = Field(20, ge=0, description="longest wait of a batch for its next frame")
+    max_in_flight_frames: int = Field(
+        64, ge=1, description="frames between the bus and their acknowledgement"
+    )
+    max_in_flight_bytes: int = Field(32 * 2**20, ge=2**20, description="the same in bytes, encoded")
+    max_decoded_bytes: int = Field(160 * 2**20, ge=2**20, description="decoded pictures held for the engine")
+    max_frame_pixels: int = Field(50_000_000, ge=1, description="larger pictures become dead letters")
+    decode_threads: int = Field(1, ge=1, le=64, description="pictures decoded at the same time")
+    commit_interval_ms: int = Field(500, ge=1, description="how often finished offsets are committed")
+    drain_timeout_s: float = Field(30, ge=0, description="longest wait for frames in flight at SIGTERM")
+    http_host: str = Field("127.0.0.1", description="address of /metrics, /healthz and /readyz")
+    http_port: int = Field(9101, ge=0, le=65535, description="0: any free port")
+    metrics_cameras: int = Field(
+        200, ge=0, description="cameras with series of their own; the rest is 'other'"
+    )
+
+
+class ProducerSettings(_Group):
+    """The producer: how it encodes, and how much it holds while the broker is away."""
+
+    jpeg_quality: int = Field(90, ge=1, le=100, description="quality of frames taken from video")
+    max_buffer_frames: int = Field(256, ge=1, description="frames held while the broker is away, all cameras")
+    max_buffer_bytes: int = Field(64 * 2**20, ge=2**20, description="the same in bytes")
+    drain_timeout_s: float = Field(30, ge=0, description="longest wait for frames in flight at the end")
+    http_host: str = Field("127.0.0.1", description="address of /metrics, /healthz and /readyz")
+    http_port: int = Field(9102, ge=0, le=65535, description="0: any free port")
+    metrics_cameras: int = Field(
+        200, ge=0, description="cameras with series of their own; the rest is 'other'"
+    )
+
+
+class TensorFlowSettings(_Group):
+    """The TensorFlow engine. 0 threads: TensorFlow's own choice."""
+
+    batch_size: int = Field(8, ge=1, le=256, description="pictures per call")
+    concurrency: int = Field(2, ge=1, le=16, description="calls at once on one session")
+    intra_op_threads: int = Field(0, ge=0, description="threads inside one operation")
+    inter_op_threads: int = Field(0, ge=0, description="operations at once")
+    gpu_memory_growth: bool = Field(True, description="take GPU memory as needed, not all at load")
+    visible_devices: str | None = Field(None, description="GPUs by number, comma-separated; '': none")
+
+
+class LogSettings(_Group):
+    """Logs go to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
+
+
+class Settings(BaseSettings):
+    """Every setting of every program."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+        hide_input_in_errors=True,
+    )
+
+    models_dir: Path = Field(Path("models"), description="the model repository: one folder per model")
+    cache_dir: Path | None = Field(None, description="downloads; default: the user's cache directory")
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    consumer: ConsumerSettings = ConsumerSettings()
+    producer: ProducerSettings = ProducerSettings()
+    tensorflow: TensorFlowSettings = TensorFlowSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Builds the settings from the environment.
+
+    Args:
+        **overrides: Values that win over the environment, by field name; groups as mappings.
+
+    Raises:
+        SettingsError: A variable is unknown or its value is wrong; says which, why, and what to write.
+    """
+    types = dict(_variables())
+    _check_variables(types)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            variable = PREFIX + DELIMITER.join(str(part) for part in problem["loc"]).upper()
+            # A value is shown only where no password can stand.
+            if variable not in types:
+                lines.append(_unknown(variable, types))
+            elif _is_json(types[variable]):
+                lines.append(_no_object(variable, problem["msg"]))
+            else:
+                lines.append(f"{variable}={problem['input']!r}: {problem['msg']}")
+        raise SettingsError("wrong settings:\n  " + "\n  ".join(lines)) from error
+
+
+def _variables() -> Iterator[tuple[str, Any]]:
+    """Every variable there is, with its type: single settings and whole groups."""
+    for name, field in Settings.model_fields.items():
+        yield PREFIX + name.upper(), field.annotation
+        for child, child_field in getattr(field.annotation, "model_fields", {}).items():
+            yield f"{PREFIX}{name}{DELIMITER}{child}".upper(), child_field.annotation
+
+
+def _is_json(kind: Any) -> bool:
+    return kind == dict[str, str] or hasattr(kind, "model_fields")
+
+
+def _check_variables(types: Mapping[str, Any]) -> None:
+    """Refuses variables that are no setting, and groups and options that are not written as JSON."""
+    single_options = tuple(variable + DELIMITER for variable in types if types[variable] == dict[str, str])
+    for variable, value in os.environ.items():
+        name = variable.upper()
+        if not name.startswith(PREFIX) or name.startswith(single_options):
+            continue
+        if name not in types:
+            raise SettingsError(_unknown(name, types))
+        if _is_json(types[name]):
+            try:
+                json.loads(value)
+            except ValueError as error:
+                raise SettingsError(_no_object(name, str(error))) from error
+
+
+def _no_object(variable: str, why: str) -> str:
+    return (
+        f"{variable} is no JSON object ({why}); write one such as "
+        f"""'{{"name": "value"}}', or one variable {variable}{DELIMITER}<NAME> each"""
+    )
+
+
+def _unknown(variable: str, types: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(variable, types, n=1, cutoff=0.85)
+    group = variable.split(DELIMITER)[0] + DELIMITER
+    siblings = [known for known in types if known.startswith(group)]
+    known = siblings or [known for known in types if DELIMITER not in known]
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    return f"{variable} is no setting of framebus; {hint}"

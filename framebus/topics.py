@@ -1,0 +1,55 @@
+"""Topic names, and what the topics are like when framebus creates them."""
+
+from dataclasses import replace
+
+from framebus.bus import BusAdmin, TopicSpec
+from framebus.errors import TransportError
+from framebus.settings import TopicSettings
+
+
+def detections_topic(model_name: str) -> str:
+    """Where a model's detections are published."""
+    return f"detections.{model_name}"
+
+
+def topic_specs(settings: TopicSettings, model_name: str) -> list[TopicSpec]:
+    """The topics of an installation: frames, dead letters, and the detections of the model.
+
+    Detections have as many partitions as frames, so that a camera's order survives any number of readers.
+    """
+    size = {"max.message.bytes": str(settings.max_message_bytes)}
+    retained = {
+        settings.frames: {
+            **size,
+            "retention.ms": str(settings.frames_retention_ms),
+            "retention.bytes": str(settings.frames_retention_bytes),
+        },
+        settings.dead: {**size, "retention.ms": str(settings.dead_retention_ms)},
+        detections_topic(model_name): {"retention.ms": str(settings.detections_retention_ms)},
+    }
+    return [
+        TopicSpec(name, settings.partitions, settings.replication_factor, config)
+        for name, config in retained.items()
+    ]
+
+
+def ensure_consumer_topics(admin: BusAdmin, settings: TopicSettings, model_name: str) -> None:
+    """Creates what a consumer publishes to; the frames topic must be there already.
+
+    Detections get as many partitions as the frames have.
+
+    Raises:
+        TransportError: The frames topic is missing, or a topic could not be created.
+    """
+    partitions = admin.partition_counts().get(settings.frames)
+    if partitions is None:
+        raise TransportError(
+            f"topic {settings.frames} does not exist; create it with `framebus topics create`"
+        )
+    admin.create_topics(
+        [
+            replace(topic, partitions=partitions)
+            for topic in topic_specs(settings, model_name)
+            if topic.name != settings.frames
+        ]
+    )

@@ -1,0 +1,296 @@
+"""The wire format: frames and detections as Kafka keys, headers and values.
+
+CloudEvents 1.0 in Kafka binary mode (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/
+kafka-protocol-binding.md). `docs/wire-format.md` is the page for those who publish and subscribe.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+
+from framebus.bus import Headers, OutgoingRecord, Record
+from framebus.detections import Detections, Thresholds, label_of
+from framebus.errors import FrameError, InvalidHeaderError, UndecodableFrameError
+from framebus.frames import EncodedFrame, FramePosition, TraceContext
+from framebus.topics import detections_topic
+
+FRAME_TYPE = "io.framebus.frame.v1"
+DETECTIONS_TYPE = "io.framebus.detections.v1"
+SCHEMA_VERSION = "1.0"
+
+_BOX_EDGES = ("leftX", "topY", "rightX", "bottomY")
+_DETECTIONS_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:framebus:detections")
+# What a dead letter keeps of a message, so that an error that quotes its input cannot outgrow the record.
+_MAX_ERROR_TEXT = 1_000
+# Upper bounds of what Kafka adds to a record that travels alone in its batch, and to each of its headers.
+_RECORD_OVERHEAD_BYTES = 128
+_HEADER_OVERHEAD_BYTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where a frame's time went. All in milliseconds but the batch size.
+
+    Attributes:
+        wait_ms: From the poll that brought it until its batch started, without decoding.
+        decode_ms: Decoding.
+        infer_ms: The engine's call, for the whole batch.
+        total_ms: From capture to publishing; 0 if the camera's clock is ahead of ours.
+        batch_size: Frames in the call.
+    """
+
+    wait_ms: float
+    decode_ms: float
+    infer_ms: float
+    total_ms: float
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInForce:
+    """The model, its version and the thresholds that detections were made with."""
+
+    name: str
+    version: str
+    thresholds: Thresholds
+    labels: Mapping[int, str]
+
+
+def encode_frame(frame: EncodedFrame, topic: str) -> OutgoingRecord:
+    """A frame as a camera publishes it."""
+    headers: list[tuple[str, bytes | None]] = [
+        ("content-type", frame.content_type.encode()),
+        ("ce_specversion", b"1.0"),
+        ("ce_type", FRAME_TYPE.encode()),
+        ("ce_source", f"/cameras/{frame.camera_id}".encode()),
+        ("ce_id", frame.frame_id.encode()),
+        ("ce_time", format_time(frame.captured_at).encode()),
+    ]
+    for name, value in (("ce_model", frame.model), ("ce_sequence", frame.sequence)):
+        if value is not None:
+            headers.append((name, value.encode()))
+    return OutgoingRecord(
+        topic, frame.camera_id.encode(), frame.data, (*headers, *_trace_headers(frame.trace))
+    )
+
+
+def decode_frame(record: Record) -> EncodedFrame:
+    """Reads a frame; a bare image with at most a key will do, the rest then comes from the record.
+
+    Raises:
+        InvalidHeaderError: The key or a header is not UTF-8, or `ce_time` no RFC 3339 time.
+        UndecodableFrameError: The record has no value.
+    """
+    partition = record.partition
+    if not record.value:
+        raise UndecodableFrameError("the record has no value; a frame's value is its image file")
+    headers = dict(record.headers)
+    camera_id = _text("the key", record.key) or f"{partition.topic}/{partition.number}"
+    captured_at = _text("ce_time", headers.get("ce_time"))
+    traceparent = _text("traceparent", headers.get("traceparent"))
+    return EncodedFrame(
+        camera_id=camera_id,
+        frame_id=_text("ce_id", headers.get("ce_id"))
+        or f"{partition.topic}/{partition.number}/{record.offset}",
+        captured_at=_parse_time(captured_at) if captured_at else _record_time(record),
+        data=record.value,
+        content_type=_text("content-type", headers.get("content-type")) or "application/octet-stream",
+        position=FramePosition(partition.topic, partition.number, record.offset),
+        model=_text("ce_model", headers.get("ce_model")) or None,
+        sequence=_text("ce_sequence", headers.get("ce_sequence")) or None,
+        trace=(
+            TraceContext(traceparent, _text("tracestate", headers.get("tracestate")) or None)
+            if traceparent
+            else None
+        ),
+    )
+
+
+def detections_json(
+    frame: EncodedFrame, detections: Detections, model: ModelInForce, timing: Timing | None = None
+) -> dict[str, Any]:
+    """The detection message as an object; field names follow NVIDIA's metadata schema.
+
+    Scores are 0..1, boxes are pixels of the original image. A picture that came from no stream has no timing.
+    """
+    message: dict[str, Any] = {
+        "version": SCHEMA_VERSION,
+        "id": frame.frame_id,
+        "sensorId": frame.camera_id,
+        "timestamp": format_time(frame.captured_at),
+        "image": {"width": detections.width, "height": detections.height},
+        "model": {
+            "name": model.name,
+            "version": model.version,
+            "confidence": model.thresholds.confidence,
+            "predictions": model.thresholds.predictions,
+        },
+        "objects": [
+            {
+                "type": label_of(int(class_id), model.labels),
+                "classId": int(class_id),
+                "confidence": round(float(score), 6),
+                "bbox": dict(
+                    zip(
+                        _BOX_EDGES,
+                        (round(float(edge), 2) for edge in box),
+                        strict=True,
+                    )
+                ),
+            }
+            for box, score, class_id in zip(
+                detections.boxes, detections.scores, detections.class_ids, strict=True
+            )
+        ],
+    }
+    if timing is not None:
+        message["timing"] = {
+            "waitMs": round(timing.wait_ms, 2),
+            "decodeMs": round(timing.decode_ms, 2),
+            "inferMs": round(timing.infer_ms, 2),
+            "totalMs": round(timing.total_ms, 2),
+            "batchSize": timing.batch_size,
+        }
+    if frame.position is not None:
+        message["source"] = {
+            "topic": frame.position.topic,
+            "partition": frame.position.partition,
+            "offset": frame.position.offset,
+        }
+    return message
+
+
+def detections_from_json(message: Mapping[str, Any]) -> tuple[Detections, dict[int, str]]:
+    """Reads a detection message back, e.g. to draw it: the detections, and the labels that occur in them."""
+    objects = message["objects"]
+    boxes = [[found["bbox"][edge] for edge in _BOX_EDGES] for found in objects]
+    detections = Detections(
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        scores=np.array([found["confidence"] for found in objects], np.float32),
+        class_ids=np.array([found["classId"] for found in objects], np.int32),
+        width=message["image"]["width"],
+        height=message["image"]["height"],
+    )
+    return detections, {found["classId"]: found["type"] for found in objects}
+
+
+def detections_id(position: FramePosition, model_name: str) -> str:
+    """The `ce_id` of a detection message: equal for equal frame and model, however often it is published."""
+    name = f"{position.topic}/{position.partition}/{position.offset}/{model_name}"
+    return str(uuid.uuid5(_DETECTIONS_NAMESPACE, name))
+
+
+def encode_detections(
+    frame: EncodedFrame, detections: Detections, model: ModelInForce, timing: Timing
+) -> OutgoingRecord:
+    """The detections of one frame as they are published, under the camera's key.
+
+    Raises:
+        ValueError: The frame was not read from the bus.
+    """
+    if frame.position is None:
+        raise ValueError(f"frame {frame.frame_id} has no position on the bus")
+    headers: Headers = (
+        ("content-type", b"application/json"),
+        ("ce_specversion", b"1.0"),
+        ("ce_type", DETECTIONS_TYPE.encode()),
+        ("ce_source", f"/models/{model.name}".encode()),
+        ("ce_subject", frame.camera_id.encode()),
+        ("ce_id", detections_id(frame.position, model.name).encode()),
+        ("ce_time", format_time(frame.captured_at).encode()),
+        *_trace_headers(frame.trace),
+    )
+    value = orjson.dumps(detections_json(frame, detections, model, timing))
+    return OutgoingRecord(detections_topic(model.name), frame.camera_id.encode(), value, headers)
+
+
+def encode_dead_letter(
+    record: Record, error: FrameError, *, topic: str, model_name: str, max_bytes: int
+) -> OutgoingRecord:
+    """A frame that could not be processed: the record as it was read, and why.
+
+    Args:
+        record: The frame's record, unchanged.
+        error: Why it cannot be processed.
+        topic: The dead-letter topic.
+        model_name: The model that it was meant for.
+        max_bytes: Largest record that the topic takes; a larger one goes without its value, if need be
+            without its headers and key too, and says so.
+    """
+
+    def why(left_out: str = "") -> Headers:
+        message = str(error)[:_MAX_ERROR_TEXT]
+        if left_out:
+            message += f" ({left_out} left out: a record of {whole_bytes} bytes is too large)"
+        return (
+            ("fb_error", error.reason.encode()),
+            ("fb_message", message.encode(errors="replace")),
+            ("fb_model", model_name.encode()),
+            ("fb_topic", record.partition.topic.encode()),
+            ("fb_partition", str(record.partition.number).encode()),
+            ("fb_offset", str(record.offset).encode()),
+        )
+
+    letter = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why()))
+    whole_bytes = _record_bytes(letter)
+    if _record_bytes(letter) > max_bytes:
+        letter = replace(letter, value=b"", headers=(*record.headers, *why("value")))
+    if _record_bytes(letter) > max_bytes:
+        letter = replace(letter, headers=why("value and headers"))
+    if _record_bytes(letter) > max_bytes:
+        letter = replace(letter, key=None, headers=why("value, headers and key"))
+    return letter
+
+
+def _record_bytes(record: OutgoingRecord) -> int:
+    headers_bytes = sum(
+        _HEADER_OVERHEAD_BYTES + len(name.encode()) + len(value or b"") for name, value in record.headers
+    )
+    return _RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"") + headers_bytes
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, e.g. `2026-01-31T12:00:00.250Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parse_time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows `t` and `z`
+        if moment.tzinfo is None:
+            raise ValueError("it has no time zone")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidHeaderError(
+            f"ce_time is {text[:64]!r} ({error}); write an RFC 3339 time such as 2026-01-31T12:00:00.250Z"
+        ) from error
+
+
+def _record_time(record: Record) -> datetime:
+    try:
+        return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidHeaderError(
+            f"there is no ce_time, and the record's timestamp {record.timestamp_ms} ms is no date"
+        ) from error
+
+
+def _text(what: str, value: bytes | None) -> str:
+    try:
+        return (value or b"").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidHeaderError(f"{what} is not UTF-8: {error}") from error
+
+
+def _trace_headers(trace: TraceContext | None) -> Headers:
+    if trace is None:
+        return ()
+    headers: list[tuple[str, bytes | None]] = [("traceparent", trace.traceparent.encode())]
+    if trace.tracestate:
+        headers.append(("tracestate", trace.tracestate.encode()))
+    return tuple(headers)

@@ -1,0 +1,126 @@
+"""The producer program: waits for the broker, and publishes cameras until they end or it is told to stop."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+
+from prometheus_client import CollectorRegistry
+
+from framebus.bus import BusAdmin, BusProducer
+from framebus.bus.kafka import KafkaAdmin, KafkaProducer
+from framebus.errors import TransportError
+from framebus.health import HttpServer, health_app
+from framebus.logs import get_logger
+from framebus.settings import Settings
+from producer.cameras.camera import Camera
+from producer.metrics import ProducerMetrics
+from producer.pipeline import Pipeline
+from producer.tally import Summary
+
+_RETRY_INTERVAL_S = 1.0
+_SERVE_INTERVAL_S = 0.1
+# A broker that has frames and says nothing for so long makes the producer unready.
+_STALL_S = 10.0
+
+log = get_logger("producer")
+
+
+class Producer:
+    """One producer process.
+
+    Args:
+        settings: All settings.
+        cameras: The cameras by their ids.
+        loop: Start cameras again when they end.
+        max_frames: Frames per camera, after which it ends; None: all.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cameras: Mapping[str, Camera],
+        *,
+        loop: bool = False,
+        max_frames: int | None = None,
+    ) -> None:
+        self._settings = settings
+        self._cameras = cameras
+        self._loop = loop
+        self._max_frames = max_frames
+        self._pipeline: Pipeline | None = None
+
+    def run(self, stop: threading.Event) -> Summary:
+        """Runs until every camera has ended or `stop` is set, then drains.
+
+        Raises:
+            CameraError: Every camera failed.
+            SettingsError: A setting is wrong.
+            TransportError: There is no topic for frames, or the bus failed for good.
+        """
+        settings = self._settings
+        registry = CollectorRegistry()
+        metrics = ProducerMetrics(registry, settings.producer.metrics_cameras)
+        http = HttpServer(
+            health_app(registry, alive=lambda: None, ready=self._not_ready),
+            settings.producer.http_host,
+            settings.producer.http_port,
+        )
+        producer = KafkaProducer(
+            settings.kafka, **{"message.max.bytes": str(settings.topics.max_message_bytes)}
+        )
+        http.start()
+        try:
+            wait_for_topic(KafkaAdmin(settings.kafka), producer, settings.topics.frames, stop)
+            self._pipeline = Pipeline(
+                settings=settings,
+                cameras=self._cameras,
+                producer=producer,
+                metrics=metrics,
+                loop=self._loop,
+                max_frames=self._max_frames,
+            )
+            summary = self._pipeline.run(stop)
+            log.info("drained and stopped", **summary.as_json())
+            return summary
+        finally:
+            http.stop()
+
+    def _not_ready(self) -> str | None:
+        if self._pipeline is None:
+            return f"waiting for a broker at {self._settings.kafka.bootstrap_servers}"
+        if self._pipeline.stalled_s > _STALL_S:
+            return f"the broker has acknowledged nothing for {self._pipeline.stalled_s:.0f} s"
+        return None
+
+
+def wait_for_topic(admin: BusAdmin, producer: BusProducer, topic: str, stop: threading.Event) -> None:
+    """Waits until a broker answers or `stop` is set, so that no frame is read before it can be published.
+
+    Raises:
+        TransportError: The broker has no such topic, or refuses for good.
+    """
+    answer: Future[dict[str, int]] = Future()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                answer.set_result(admin.partition_counts())
+                return
+            except TransportError as error:
+                log.warning("waiting for a broker", error=str(error))
+                stop.wait(_RETRY_INTERVAL_S)
+            except BaseException as error:
+                answer.set_exception(error)
+                return
+
+    # A request lasts long when nobody answers; on a thread of its own it does not hold up a stop.
+    threading.Thread(target=ask, name="admin", daemon=True).start()
+    while not stop.is_set():
+        producer.poll(0)  # raises what no waiting helps against, such as a wrong password
+        try:
+            topics = answer.result(timeout=_SERVE_INTERVAL_S)
+        except TimeoutError:
+            continue
+        if topic not in topics:
+            raise TransportError(f"topic {topic} does not exist; create it with `framebus topics create`")
+        return

@@ -1,0 +1,245 @@
+"""What every bus must do: one suite, held by the memory bus, by Tansu and by Apache Kafka alike."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import pytest
+
+from framebus.bus import (
+    BusAdmin,
+    BusConsumer,
+    BusProducer,
+    Delivery,
+    OutgoingRecord,
+    Partition,
+    Record,
+    TopicSpec,
+)
+from framebus.bus.kafka import KafkaAdmin, KafkaConsumer, KafkaProducer
+from framebus.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
+from framebus.errors import TransportError
+from framebus.local_broker import LocalBroker
+from tests.integration.conftest import kafka_settings, unique
+
+TIMEOUT_S = 40.0
+
+
+@dataclass
+class Bus:
+    """Clients of one bus, all in one group."""
+
+    name: str
+    admin: BusAdmin
+    new_consumer: Callable[[], BusConsumer]
+    new_producer: Callable[[], BusProducer]
+
+
+def memory() -> Bus:
+    bus = MemoryBus()
+    return Bus("memory", bus, lambda: MemoryConsumer(bus), lambda: MemoryProducer(bus))
+
+
+def kafka(broker: LocalBroker) -> Bus:
+    settings = kafka_settings(broker)
+    # A topic that is not there is given up after this, instead of after half a minute.
+    patience = {"topic.metadata.propagation.max.ms": "2000"}
+    return Bus(
+        broker.kind,
+        KafkaAdmin(settings),
+        lambda: KafkaConsumer(settings),
+        lambda: KafkaProducer(settings, **patience),
+    )
+
+
+@pytest.fixture(params=["memory", "tansu", "apache"])
+def bus(request: pytest.FixtureRequest) -> Bus:
+    return memory() if request.param == "memory" else kafka(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def topic(bus: Bus) -> str:
+    name = unique("frames")
+    bus.admin.create_topics([TopicSpec(name, 4, 1, {"max.message.bytes": "10485760"})])
+    return name
+
+
+class Member:
+    """A consumer that has joined, and what the group told it."""
+
+    def __init__(self, consumer: BusConsumer, topic: str) -> None:
+        self.consumer = consumer
+        self.assigned: list[Partition] = []
+        self.revoked: list[Partition] = []
+        consumer.subscribe(
+            [topic],
+            on_assigned=self.assigned.extend,
+            on_revoked=self.revoked.extend,
+            on_lost=self.revoked.extend,
+        )
+
+    def read(self, count: int, timeout_s: float = TIMEOUT_S) -> list[Record]:
+        records: list[Record] = []
+        deadline = time.monotonic() + timeout_s
+        while len(records) < count and time.monotonic() < deadline:
+            records += self.consumer.poll(count - len(records), 0.1)
+        return records
+
+
+@pytest.fixture
+def join(bus: Bus, topic: str) -> Iterator[Callable[[], Member]]:
+    with ExitStack() as members:
+
+        def member() -> Member:
+            return Member(members.enter_context(closing(bus.new_consumer())), topic)
+
+        yield member
+
+
+def publish(bus: Bus, topic: str, *records: tuple[bytes | None, bytes]) -> list[Delivery]:
+    deliveries: list[Delivery] = []
+    with closing(bus.new_producer()) as producer:
+        for key, value in records:
+            assert producer.publish(OutgoingRecord(topic, key, value, (("n", b"1"),)), deliveries.append)
+        assert producer.flush(TIMEOUT_S) == 0
+    return deliveries
+
+
+def test_topics_are_created_once(bus: Bus) -> None:
+    name = unique("detections")
+    topic = TopicSpec(name, 3, 1, {})
+
+    assert bus.admin.create_topics([topic]) == [name]
+    assert bus.admin.create_topics([topic]) == []
+    assert bus.admin.partition_counts()[name] == 3
+
+
+def test_a_record_arrives_as_it_was_published(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
+    value = bytes(range(256)) * 400
+    before_ms = time.time_ns() // 10**6
+    [delivery] = publish(bus, topic, (b"cam-1", value))
+    member = join()
+
+    [record] = member.read(1)
+
+    assert (record.key, record.value, record.headers) == (b"cam-1", value, (("n", b"1"),))
+    assert (record.partition, record.offset) == (delivery.partition, delivery.offset)
+    assert before_ms - 1 <= record.timestamp_ms <= time.time_ns() // 10**6
+
+
+def test_records_without_key_or_value_arrive(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
+    publish(bus, topic, (None, b"value"), (b"cam-1", b""))
+
+    assert sorted((record.key or b"", record.value) for record in join().read(2)) == [
+        (b"", b"value"),
+        (b"cam-1", b""),
+    ]
+
+
+def test_a_key_stays_on_its_partition_and_in_order(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
+    publish(bus, topic, *((f"cam-{n % 7}".encode(), str(n).encode()) for n in range(70)))
+
+    records = join().read(70)
+
+    for camera in range(7):
+        own = [record for record in records if record.key == f"cam-{camera}".encode()]
+        assert len({record.partition for record in own}) == 1
+        assert [int(record.value) for record in own] == [n for n in range(70) if n % 7 == camera]
+
+
+def test_poll_returns_at_most_what_was_asked_for(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
+    publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(20)))
+    member = join()
+    member.read(1)
+
+    assert len(member.consumer.poll(5, 1)) <= 5
+
+
+def test_poll_for_nothing_loses_nothing(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
+    publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(10)))
+    member = join()
+    first = member.read(1)
+    for _ in range(3):
+        assert member.consumer.poll(0, 0.05) == []
+
+    assert [int(record.value) for record in first + member.read(9)] == list(range(10))
+
+
+def test_an_idle_poll_ends_with_its_time_out(topic: str, join: Callable[[], Member]) -> None:
+    member = join()
+    while not member.assigned:
+        member.consumer.poll(1, 0.1)
+    started = time.monotonic()
+
+    assert member.consumer.poll(10, 0.2) == []
+    assert 0.1 < time.monotonic() - started < 5
+
+
+def test_a_paused_partition_delivers_nothing_until_resumed(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(10)))
+    member = join()
+    first = member.read(3)
+    member.consumer.pause(member.assigned)
+    assert member.read(1, timeout_s=0.5) == []
+
+    member.consumer.resume(member.assigned)
+    assert [int(record.value) for record in first + member.read(7)] == list(range(10))
+
+
+def test_the_next_member_reads_on_from_the_commit(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
+    [delivery, *_] = publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(10)))
+    assert delivery.partition is not None
+    first = join()
+    assert len(first.read(10)) == 10
+    first.consumer.commit({delivery.partition: 4})
+    first.consumer.close()
+    assert sorted(first.revoked) == sorted(first.assigned)
+
+    assert [int(record.value) for record in join().read(6)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_high_watermarks_are_the_offsets_after_the_newest_records(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    [delivery, *_] = publish(bus, topic, *((b"cam-1", b"x") for _ in range(5)))
+    member = join()
+    member.read(5)
+
+    assert delivery.partition is not None
+    assert member.consumer.high_watermarks()[delivery.partition] == 5
+
+
+def test_publishing_to_a_topic_that_is_not_there_is_reported(bus: Bus) -> None:
+    if bus.name == "tansu":
+        pytest.skip("Tansu creates every topic that is asked for")
+    deliveries: list[Delivery] = []
+    failure: str | None = None
+    with closing(bus.new_producer()) as producer:
+        deadline = time.monotonic() + TIMEOUT_S
+        try:
+            producer.publish(OutgoingRecord(unique("absent"), b"cam-1", b"x"), deliveries.append)
+            while not deliveries and time.monotonic() < deadline:
+                producer.poll(0.1)
+        except TransportError as error:
+            failure = str(error)
+
+    assert failure or (deliveries and deliveries[0].error)
+
+
+def test_a_full_producer_says_so_and_takes_the_record_later(topic: str, bus: Bus) -> None:
+    delivered: list[Delivery] = []
+    with closing(bus.new_producer()) as producer:
+        refused = False
+        for _ in range(3_000):
+            record = OutgoingRecord(topic, b"cam-1", bytes(100_000))
+            while not producer.publish(record, delivered.append):
+                refused = True
+                producer.poll(0.05)
+            if refused:
+                break
+        assert refused
+        assert producer.flush(TIMEOUT_S) == 0
+    assert all(delivery.error is None for delivery in delivered)

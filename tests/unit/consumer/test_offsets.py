@@ -1,0 +1,73 @@
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.offsets import OffsetTracker
+
+
+def test_only_the_contiguous_finished_beginning_may_be_committed() -> None:
+    offsets = OffsetTracker()
+    for offset in (10, 11, 12):
+        offsets.admit(offset)
+    offsets.finish(12)
+    offsets.finish(11)
+    assert offsets.to_commit() is None
+
+    offsets.finish(10)
+    assert offsets.to_commit() == 13
+
+
+def test_a_frame_is_finished_when_its_last_output_is() -> None:
+    offsets = OffsetTracker()
+    offsets.admit(5, outputs=2)
+    offsets.finish(5)
+    assert offsets.to_commit() is None
+
+    offsets.finish(5)
+    assert offsets.to_commit() == 6
+
+
+def test_nothing_to_commit_again_until_more_is_finished() -> None:
+    offsets = OffsetTracker()
+    offsets.admit(0)
+    offsets.finish(0)
+    offsets.committed(1)
+    assert offsets.to_commit() is None
+
+    offsets.admit(1)
+    offsets.finish(1)
+    assert offsets.to_commit() == 2
+
+
+def test_gaps_in_the_log_do_not_hold_back_the_commit() -> None:
+    offsets = OffsetTracker()
+    offsets.admit(3)
+    offsets.admit(9)
+    offsets.finish(3)
+    assert offsets.to_commit() == 4
+
+    offsets.finish(9)
+    assert offsets.to_commit() == 10
+
+
+def test_waiting_ends_when_the_last_frame_in_flight_finishes() -> None:
+    offsets = OffsetTracker()
+    offsets.admit(0)
+    assert not offsets.wait_until_finished(0)
+
+    threading.Timer(0.05, offsets.finish, [0]).start()
+    assert offsets.wait_until_finished(10)
+
+
+@given(st.permutations(range(8)))
+def test_in_whatever_order_frames_finish_no_unfinished_one_is_passed(order: list[int]) -> None:
+    offsets = OffsetTracker()
+    for offset in range(8):
+        offsets.admit(offset)
+    finished: set[int] = set()
+    for offset in order:
+        offsets.finish(offset)
+        finished.add(offset)
+        next_offset = offsets.next_offset()
+        assert next_offset == next(n for n in range(9) if n not in finished)

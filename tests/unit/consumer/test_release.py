@@ -1,0 +1,81 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.flight import FlyingFrame
+from consumer.offsets import OffsetTracker
+from consumer.release import Release
+from framebus.bus import OutgoingRecord, Partition
+from tests.pictures import record
+
+OUTCOME = OutgoingRecord("detections.test-model", b"cam-1", b"{}")
+
+
+def flying(partition: int, offset: int) -> FlyingFrame:
+    return FlyingFrame(record(partition=partition, offset=offset), OffsetTracker(), polled_at=0.0)
+
+
+def complete(release: Release, frame: FlyingFrame) -> None:
+    frame.outcome = OUTCOME
+    release.complete(frame)
+
+
+@given(st.permutations([(partition, offset) for partition in range(2) for offset in range(4)]))
+def test_each_partition_leaves_in_offset_order_however_frames_complete(order: list[tuple[int, int]]) -> None:
+    published: list[FlyingFrame] = []
+    release = Release(published.append, lambda _: None)
+    frames = {(partition, offset): flying(partition, offset) for partition in range(2) for offset in range(4)}
+    for frame in frames.values():
+        release.admit(frame)
+
+    for position in order:
+        complete(release, frames[position])
+
+    for partition in range(2):
+        left = [frame.record.offset for frame in published if frame.record.partition.number == partition]
+        assert left == [0, 1, 2, 3]
+
+
+def test_a_slow_frame_holds_back_only_its_own_partition() -> None:
+    published: list[FlyingFrame] = []
+    release = Release(published.append, lambda _: None)
+    slow, behind, elsewhere = flying(0, 0), flying(0, 1), flying(1, 0)
+    for frame in (slow, behind, elsewhere):
+        release.admit(frame)
+
+    complete(release, behind)
+    complete(release, elsewhere)
+    assert published == [elsewhere]
+
+    complete(release, slow)
+    assert published == [elsewhere, slow, behind]
+
+
+def test_nothing_of_a_partition_that_was_given_away_is_published() -> None:
+    published: list[FlyingFrame] = []
+    discarded: list[FlyingFrame] = []
+    release = Release(published.append, discarded.append)
+    unfinished, finished = flying(0, 0), flying(0, 1)
+    release.admit(unfinished)
+    release.admit(finished)
+    complete(release, finished)
+
+    release.abandon(Partition("frames", 0))
+    complete(release, unfinished)
+
+    assert published == []
+    assert discarded == [finished, unfinished]
+
+
+def test_a_partition_that_comes_back_starts_afresh() -> None:
+    published: list[FlyingFrame] = []
+    release = Release(published.append, lambda _: None)
+    before = flying(0, 0)
+    release.admit(before)
+    release.abandon(Partition("frames", 0))
+
+    again = flying(0, 0)
+    release.admit(again)
+    complete(release, before)
+    complete(release, again)
+
+    assert published == [again]

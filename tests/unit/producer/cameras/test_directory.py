@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import cv2
+import pytest
+from structlog.testing import capture_logs
+
+from framebus.errors import CameraError
+from producer.cameras.directory import PictureDirectory
+from tests.pictures import jpeg, picture
+
+
+def png(seed: int = 0) -> bytes:
+    return cv2.imencode(".png", picture(seed=seed))[1].tobytes()
+
+
+def webp(seed: int = 0) -> bytes:
+    return cv2.imencode(".webp", picture(seed=seed))[1].tobytes()
+
+
+def test_pictures_come_unchanged_in_the_order_of_their_names(tmp_path: Path) -> None:
+    files = {"b.JPG": jpeg(seed=1), "a.jpeg": jpeg(seed=2), "d.WebP": webp(), "c.png": png()}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "notes.txt").write_text("not a picture")
+
+    pictures = list(PictureDirectory(tmp_path, fps=4).pictures())
+
+    assert [picture.data for picture in pictures] == [files[name] for name in sorted(files)]
+    assert [picture.lasts_s for picture in pictures] == [0.25] * 4
+
+
+def test_the_bytes_decide_the_content_type_and_not_the_suffix(tmp_path: Path) -> None:
+    for name, data in {"1.jpg": png(), "2.png": jpeg(), "3.jpg": webp()}.items():
+        (tmp_path / name).write_bytes(data)
+
+    pictures = PictureDirectory(tmp_path, fps=1).pictures()
+
+    assert [picture.content_type for picture in pictures] == ["image/png", "image/jpeg", "image/webp"]
+
+
+def test_what_has_no_readable_header_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"")
+    (tmp_path / "2.jpg").write_bytes(b"plain text")
+    (tmp_path / "3.png").write_bytes(png()[:12])
+    (tmp_path / "4.jpg").mkdir()
+    (tmp_path / "5.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "6.jpg").write_bytes(jpeg())
+
+    with capture_logs() as lines:
+        pictures = list(PictureDirectory(tmp_path, fps=1).pictures())
+
+    assert [picture.data for picture in pictures] == [jpeg()]
+    assert [line["file"] for line in lines] == [
+        str(tmp_path / name) for name in ("1.jpg", "2.jpg", "3.png", "4.jpg", "5.jpg")
+    ]
+    assert {line["log_level"] for line in lines} == {"warning"}
+
+
+def test_damage_behind_the_header_is_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(jpeg()[:-100])
+
+    assert [picture.data for picture in PictureDirectory(tmp_path, fps=1).pictures()] == [jpeg()[:-100]]
+
+
+def test_a_directory_without_a_readable_picture_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"plain text")
+
+    with pytest.raises(CameraError, match=rf"{tmp_path}: no picture .* put .*\.jpg"):
+        list(PictureDirectory(tmp_path, fps=1).pictures())
+
+
+def test_a_directory_that_is_gone_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match=rf"{tmp_path / 'gone'}: .*No such file"):
+        list(PictureDirectory(tmp_path / "gone", fps=1).pictures())
