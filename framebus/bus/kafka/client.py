@@ -17,7 +17,7 @@ _OWN_OPTIONS = {
     "enable.auto.offset.store": "offsets are committed when their detections are acknowledged",
 }
 # With these no waiting helps: somebody has to change the installation.
-_HOPELESS = frozenset(
+HOPELESS = frozenset(
     {
         KafkaError._AUTHENTICATION,
         KafkaError._SSL,
@@ -55,18 +55,33 @@ class Troubles:
         self._bootstrap_servers = bootstrap_servers
         self._hopeless: TransportError | None = None
 
-    def __call__(self, error: KafkaError) -> None:
+    def __call__(self, error: KafkaError) -> None:  # noqa: D102
         if error.fatal() or error.code() in HOPELESS:
             self._hopeless = TransportError(f"broker {self._bootstrap_servers}: {error.str()}")
         else:
             log.warning("broker trouble", broker=self._bootstrap_servers, error=error.str())
 
     def raise_if_hopeless(self) -> None:
+        """Raises what only a person can mend.
+
+        Raises:
+            TransportError: What librdkafka said.
+        """
         if self._hopeless is not None:
             raise self._hopeless
 
 
 def new_client(kind: Callable[..., Client], settings: KafkaSettings, options: Mapping[str, Any]) -> Client:
+    """Makes a client of confluent-kafka.
+
+    Args:
+        kind: Its class.
+        settings: Where the brokers are.
+        options: All other options, by librdkafka's names.
+
+    Raises:
+        SettingsError: An option is unknown, has a wrong value, or is not the user's to set.
+    """
     for option in {**settings.options, **settings.consumer_options, **settings.producer_options}:
         if option in _OWN_OPTIONS:
             raise SettingsError(f"the Kafka option {option} cannot be set: {_OWN_OPTIONS[option]}")
