@@ -6,6 +6,10 @@ from framebus.bus import BusAdmin, TopicSpec
 from framebus.errors import TransportError
 from framebus.settings import TopicSettings
 
+_FRAMES_SEGMENT_BYTES = 256 * 2**20
+_SHORTEST_SEGMENT_MS = 60_000
+_LONGEST_SEGMENT_MS = 7 * 24 * 60 * 60_000
+
 
 def detections_topic(model_name: str) -> str:
     """Where a model's detections are published."""
@@ -23,6 +27,10 @@ def topic_specs(settings: TopicSettings, model_name: str) -> list[TopicSpec]:
             **size,
             "retention.ms": str(settings.frames_retention_ms),
             "retention.bytes": str(settings.frames_retention_bytes),
+            # Kafka deletes whole segments, and by default starts one per week or gigabyte: a quiet camera's
+            # pictures would stay long after their time.
+            "segment.ms": str(_segment_ms(settings.frames_retention_ms)),
+            "segment.bytes": str(_FRAMES_SEGMENT_BYTES),
         },
         settings.dead: {**size, "retention.ms": str(settings.dead_retention_ms)},
         detections_topic(model_name): {"retention.ms": str(settings.detections_retention_ms)},
@@ -31,6 +39,12 @@ def topic_specs(settings: TopicSettings, model_name: str) -> list[TopicSpec]:
         TopicSpec(name, settings.partitions, settings.replication_factor, config)
         for name, config in retained.items()
     ]
+
+
+def _segment_ms(retention_ms: int) -> int:
+    if retention_ms < 0:
+        return _LONGEST_SEGMENT_MS
+    return min(max(retention_ms // 6, _SHORTEST_SEGMENT_MS), _LONGEST_SEGMENT_MS)
 
 
 def ensure_consumer_topics(admin: BusAdmin, settings: TopicSettings, model_name: str) -> None:

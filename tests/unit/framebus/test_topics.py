@@ -33,7 +33,13 @@ def test_an_installation_has_topics_for_frames_dead_letters_and_detections() -> 
             "pictures",
             6,
             3,
-            {"max.message.bytes": "2000000", "retention.ms": "1000", "retention.bytes": "2000"},
+            {
+                "max.message.bytes": "2000000",
+                "retention.ms": "1000",
+                "retention.bytes": "2000",
+                "segment.ms": "60000",
+                "segment.bytes": "268435456",
+            },
         ),
         TopicSpec("pictures.dead", 6, 3, {"max.message.bytes": "2000000", "retention.ms": "4000"}),
         TopicSpec("detections.ssd", 6, 3, {"retention.ms": "3000"}),
@@ -66,3 +72,13 @@ def test_without_the_frames_topic_nothing_is_created_and_the_remedy_is_told() ->
         ensure_consumer_topics(bus, SETTINGS, "ssd")
 
     assert bus.partition_counts() == {}
+
+
+@pytest.mark.parametrize(
+    ("retention_ms", "segment_ms"),
+    [(60 * 60_000, 10 * 60_000), (1_000, 60_000), (-1, 7 * 24 * 60 * 60_000)],
+)
+def test_pictures_are_gone_soon_after_their_time(retention_ms: int, segment_ms: int) -> None:
+    [frames, *_] = topic_specs(TopicSettings(frames_retention_ms=retention_ms), "ssd")
+
+    assert frames.config["segment.ms"] == str(segment_ms)

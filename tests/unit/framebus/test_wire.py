@@ -1,16 +1,14 @@
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
-import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from framebus import wire
 from framebus.bus import Headers, OutgoingRecord, Partition, Record
-from framebus.detections import Detections, Thresholds
-from framebus.errors import FrameError, InvalidHeaderError, UndecodableFrameError, UnknownModelError
+from framebus.detections import Thresholds
+from framebus.errors import InvalidHeaderError, UndecodableFrameError
 from framebus.frames import EncodedFrame, FramePosition, TraceContext
 from tests.pictures import record
 
@@ -24,7 +22,6 @@ FRAME = EncodedFrame(
     data=b"picture",
     position=FramePosition("frames", 3, 123),
 )
-MAX_BYTES = 100_000
 
 
 def read_back(outgoing: OutgoingRecord, partition: int = 0, offset: int = 0) -> Record:
@@ -33,18 +30,6 @@ def read_back(outgoing: OutgoingRecord, partition: int = 0, offset: int = 0) -> 
         Partition(outgoing.topic, partition), offset, 0, outgoing.key, outgoing.value or b"", outgoing.headers
     )
 
-
-def found(*objects: tuple[tuple[float, float, float, float], float, int]) -> Detections:
-    return Detections(
-        boxes=np.array([box for box, _, _ in objects], np.float32).reshape(-1, 4),
-        scores=np.array([score for _, score, _ in objects], np.float32),
-        class_ids=np.array([class_id for _, _, class_id in objects], np.int32),
-        width=1920,
-        height=1080,
-    )
-
-
-# Frames
 
 words = st.text(min_size=1, max_size=50)
 frames = st.builds(
@@ -236,278 +221,3 @@ def test_times_are_written_in_utc_with_milliseconds() -> None:
     moment = datetime(2026, 1, 31, 17, 30, 0, 250_999, timezone(timedelta(hours=5, minutes=30)))
 
     assert wire.format_time(moment) == "2026-01-31T12:00:00.250Z"
-
-
-# Detections
-
-
-def test_a_detection_message_has_the_shape_of_the_wire_format() -> None:
-    detections = found(((10, 20, 110.004, 220.006), 0.93, 1), ((0, 0, 1920, 1080), 2 / 3, 44))
-
-    assert wire.detections_json(FRAME, detections, MODEL, TIMING) == {
-        "version": "1.0",
-        "id": "frame-1",
-        "sensorId": "cam-7",
-        "timestamp": "2026-01-31T12:00:00.250Z",
-        "image": {"width": 1920, "height": 1080},
-        "model": {"name": "ssd", "version": "0123456789ab", "confidence": 60, "predictions": 15},
-        "objects": [
-            {
-                "type": "person",
-                "classId": 1,
-                "confidence": 0.93,
-                "bbox": {"leftX": 10.0, "topY": 20.0, "rightX": 110.0, "bottomY": 220.01},
-            },
-            {
-                "type": "44",
-                "classId": 44,
-                "confidence": 0.666667,
-                "bbox": {"leftX": 0.0, "topY": 0.0, "rightX": 1920.0, "bottomY": 1080.0},
-            },
-        ],
-        "timing": {"waitMs": 4.11, "decodeMs": 2, "inferMs": 13.9, "totalMs": 41.01, "batchSize": 8},
-        "source": {"topic": "frames", "partition": 3, "offset": 123},
-    }
-
-
-def test_a_frame_with_nothing_in_it_has_an_empty_list_of_objects() -> None:
-    assert wire.detections_json(FRAME, found(), MODEL, TIMING)["objects"] == []
-
-
-def test_a_picture_from_no_stream_has_neither_timing_nor_source() -> None:
-    message = wire.detections_json(replace(FRAME, position=None), found(), MODEL)
-
-    assert set(message) == {"version", "id", "sensorId", "timestamp", "image", "model", "objects"}
-
-
-def test_detections_are_a_cloudevent_under_the_cameras_key() -> None:
-    frame = replace(FRAME, camera_id="größe", trace=TraceContext("00-4bf92f35-00f067aa-01"))
-
-    outgoing = wire.encode_detections(frame, found(((1, 2, 3, 4), 0.5, 1)), MODEL, TIMING)
-
-    assert outgoing.topic == "detections.ssd"
-    assert outgoing.key == "größe".encode()
-    assert outgoing.headers == (
-        ("content-type", b"application/json"),
-        ("ce_specversion", b"1.0"),
-        ("ce_type", b"io.framebus.detections.v1"),
-        ("ce_source", b"/models/ssd"),
-        ("ce_subject", "größe".encode()),
-        ("ce_id", b"ed79aea3-0d81-5cd6-a363-b3d90cacd932"),
-        ("ce_time", b"2026-01-31T12:00:00.250Z"),
-        ("traceparent", b"00-4bf92f35-00f067aa-01"),
-    )
-    assert outgoing.value is not None
-    message = json.loads(outgoing.value)
-    assert message["sensorId"] == "größe"
-    assert message["objects"][0]["confidence"] == 0.5
-
-
-def test_detections_of_a_frame_that_was_never_on_the_bus_cannot_be_published() -> None:
-    with pytest.raises(ValueError, match="frame-1 has no position"):
-        wire.encode_detections(replace(FRAME, position=None), found(), MODEL, TIMING)
-
-
-def no_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
-
-
-@given(
-    edges=st.tuples(*[st.floats(width=32)] * 4),
-    score=st.floats(width=32),
-    class_id=st.integers(-(2**31), 2**31 - 1),
-    times_ms=st.tuples(*[st.floats()] * 4),
-    camera_id=st.text(),
-)
-def test_a_message_is_valid_json_whatever_an_engine_says(
-    edges: tuple[float, float, float, float],
-    score: float,
-    class_id: int,
-    times_ms: tuple[float, float, float, float],
-    camera_id: str,
-) -> None:
-    outgoing = wire.encode_detections(
-        replace(FRAME, camera_id=camera_id),
-        found((edges, score, class_id)),
-        MODEL,
-        wire.Timing(*times_ms, batch_size=1),
-    )
-
-    assert outgoing.value is not None
-    message = json.loads(outgoing.value, parse_constant=no_constant)
-    assert message["sensorId"] == camera_id
-    assert message["objects"][0]["classId"] == class_id
-
-
-def test_the_id_of_a_detection_message_never_changes() -> None:
-    """Subscribers recognise a repeated message by it, over versions of framebus too."""
-    position = FramePosition("frames", 3, 123)
-
-    assert wire.detections_id(position, "ssd") == "ed79aea3-0d81-5cd6-a363-b3d90cacd932"
-
-
-def test_another_topic_partition_offset_or_model_has_another_id() -> None:
-    ids = {
-        wire.detections_id(FramePosition(topic, partition, offset), model)
-        for topic in ("frames", "frames2")
-        for partition in (1, 2, 12)
-        for offset in (1, 2, 12)
-        for model in ("a", "b")
-    }
-
-    assert len(ids) == 2 * 3 * 3 * 2
-
-
-# Dead letters
-
-
-def dead_letter(
-    original: Record, error: FrameError | None = None, max_bytes: int = MAX_BYTES
-) -> OutgoingRecord:
-    return wire.encode_dead_letter(
-        original,
-        error or UndecodableFrameError("not a picture"),
-        topic="frames.dead",
-        model_name="ssd",
-        max_bytes=max_bytes,
-    )
-
-
-def said(letter: OutgoingRecord) -> str:
-    return (dict(letter.headers)["fb_message"] or b"").decode()
-
-
-def test_a_dead_letter_is_the_record_as_it_was_and_why_it_died() -> None:
-    headers: Headers = (("ce_id", b"1"), ("ce_id", b"2"), ("empty", None), ("binary", b"\xff\x00"))
-    original = record(b"\xff\xd8 no picture", key=b"\xff cam", headers=headers, partition=4, offset=77)
-
-    letter = dead_letter(original, UnknownModelError("ce_model names yolo"))
-
-    assert letter == OutgoingRecord(
-        "frames.dead",
-        b"\xff cam",
-        b"\xff\xd8 no picture",
-        (
-            *headers,
-            ("fb_error", b"unknown_model"),
-            ("fb_message", b"ce_model names yolo"),
-            ("fb_model", b"ssd"),
-            ("fb_topic", b"frames"),
-            ("fb_partition", b"4"),
-            ("fb_offset", b"77"),
-        ),
-    )
-
-
-def test_a_dead_letter_without_a_key_has_none_either() -> None:
-    assert dead_letter(record(b"x", key=None)).key is None
-
-
-@pytest.mark.parametrize(
-    ("message", "kept"),
-    [
-        ("two\nlines", "two\nlines"),
-        ("größer als 猫 🐈", "größer als 猫 🐈"),
-        ("half a \ud83d pair", "half a ? pair"),
-        ("", ""),
-        ("🐈" * 5_000, "🐈" * 1_000),
-    ],
-)
-def test_an_error_text_of_any_kind_is_kept_within_bounds(message: str, kept: str) -> None:
-    letter = dead_letter(record(b"x"), UndecodableFrameError(message))
-
-    assert said(letter) == kept
-    assert letter.value == b"x"
-
-
-@pytest.mark.parametrize(
-    ("value", "headers", "key", "left_out"),
-    [
-        (99_000, 0, 10, None),
-        (100_000, 0, 10, "value"),
-        (99_900, 0, 10, "value"),
-        (50_000, 60_000, 10, "value"),
-        (10, 100_000, 10, "value and headers"),
-        (10, 60_000, 60_000, "value and headers"),
-        (0, 0, 100_000, "value, headers and key"),
-        (10**6, 10**6, 10**6, "value, headers and key"),
-    ],
-)
-def test_a_dead_letter_that_would_be_too_large_leaves_out_what_it_must_and_says_so(
-    value: int, headers: int, key: int, left_out: str | None
-) -> None:
-    original = record(b"v" * value, key=b"k" * key, headers=(("h", b"h" * headers),))
-
-    letter = dead_letter(original)
-
-    missing = left_out or ""
-    assert letter.value == (b"" if "value" in missing else original.value)
-    assert letter.key == (None if "key" in missing else original.key)
-    assert ("h" not in dict(letter.headers)) == ("headers" in missing)
-    assert said(letter).startswith("not a picture")
-    assert (f"({left_out} left out: " in said(letter)) == (left_out is not None)
-    assert dict(letter.headers)["fb_offset"] == b"0"
-
-
-def batch_bytes(outgoing: OutgoingRecord) -> int:
-    """What a broker holds against `max.message.bytes`: a record in a batch of its own, not compressed.
-
-    Layout: https://kafka.apache.org/documentation/#recordbatch
-    """
-
-    def varint_bytes(number: int) -> int:
-        return max(1, -(-(2 * number).bit_length() // 7))
-
-    def field_bytes(field: bytes | None) -> int:
-        return varint_bytes(len(field or b"")) + len(field or b"")
-
-    record_bytes = (
-        3  # attributes, and the differences of time and offset to the batch, which are none
-        + field_bytes(outgoing.key)
-        + field_bytes(outgoing.value)
-        + varint_bytes(len(outgoing.headers))
-        + sum(field_bytes(name.encode()) + field_bytes(value) for name, value in outgoing.headers)
-    )
-    return 61 + varint_bytes(record_bytes) + record_bytes
-
-
-def test_no_dead_letter_near_the_limit_is_over_it() -> None:
-    for size in range(MAX_BYTES - 600, MAX_BYTES + 1):
-        for original in (
-            record(b"v" * size),
-            record(b"v", key=b"k" * size),
-            record(b"v", headers=(("h", b"h" * size),)),
-        ):
-            assert batch_bytes(dead_letter(original, UndecodableFrameError("ü"))) <= MAX_BYTES
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    value=st.integers(0, MAX_BYTES + 1_000),
-    key=st.integers(0, MAX_BYTES + 1_000) | st.integers(0, 50),
-    headers=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50_000)), max_size=3),
-    empty_headers=st.integers(0, 40_000),
-    message=st.integers(0, 2_000),
-)
-@example(value=10, key=10, headers=[], empty_headers=33_300, message=0)
-def test_no_dead_letter_is_over_the_limit_and_each_says_whether_it_is_whole(
-    value: int, key: int, headers: list[tuple[int, int]], empty_headers: int, message: int
-) -> None:
-    original = record(
-        b"v" * value,
-        key=b"k" * key,
-        headers=(
-            *(("n" * name, b"h" * content) for name, content in headers),
-            *((("e", None),) * empty_headers),
-        ),
-    )
-
-    letter = dead_letter(original, UndecodableFrameError("ü" * message))
-
-    assert batch_bytes(letter) <= MAX_BYTES
-    whole = (letter.value, letter.key, letter.headers[:-6]) == (
-        original.value,
-        original.key,
-        original.headers,
-    )
-    assert whole != ("left out" in said(letter))

@@ -113,8 +113,22 @@ def test_num_detections_may_be_of_any_type(
         ),
         ((None, None, None, 3), {"num_detections": lambda _: tf.ones([1])}),
         ((None, None, None, 3), {"detection_classes": lambda _: tf.constant([[7.0, 1.0]])}),
+        (
+            (None, None, None, 3),
+            {
+                "detection_scores": lambda image: tf.stack(
+                    [tf.ones_like(brightness(image)) * brightness(image)[0]] * 2, 1
+                )
+            },
+        ),
     ],
-    ids=["by its shape", "by an error", "by one count only", "by one row of classes only"],
+    ids=[
+        "by its shape",
+        "by an error",
+        "by one count only",
+        "by one row of classes only",
+        "by the first picture's scores for all",
+    ],
 )
 def test_a_graph_that_takes_one_picture_is_run_singly(
     file: Path, load: LoadEngine, shape: tuple[int | None, ...], outputs: dict[str, Output]

@@ -1,12 +1,14 @@
-"""Real brokers for the tests: one of each kind for the whole run, topics and groups of a test's own."""
+"""What many tests share: real brokers, one of each kind for the whole run, and the samples."""
 
-import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from framebus.local_broker import BrokerKind, LocalBroker, local_broker, why_no_apache
-from framebus.settings import KafkaSettings, load_settings
+from framebus.resources import cache_directory
+from framebus.samples import fetch, read_samples
+from framebus.settings import load_settings
 
 
 @pytest.fixture(scope="session")
@@ -39,16 +41,16 @@ def best_broker(request: pytest.FixtureRequest) -> LocalBroker:
     return broker
 
 
-def unique(name: str) -> str:
-    """A name that no other test uses."""
-    return f"{name}-{uuid.uuid4().hex[:8]}"
+@pytest.fixture(scope="session")
+def models_directory() -> Path:
+    """Holds the sample model; in the user's cache, for it is large."""
+    settings = load_settings()
+    models = cache_directory(settings) / "models"
+    fetch(read_samples()["pedestrian"], settings.model_copy(update={"models_dir": models}))
+    return models
 
 
-def kafka_settings(broker: LocalBroker) -> KafkaSettings:
-    """Settings for a broker, with a group of their own."""
-    return KafkaSettings(
-        bootstrap_servers=broker.bootstrap_servers,
-        group_id=unique("group"),
-        # A group of Tansu takes half of this to form.
-        consumer_options={"session.timeout.ms": "6000"},
-    )
+@pytest.fixture(scope="session")
+def street() -> Path:
+    """A sample video, 250 frames of 640x272."""
+    return fetch(read_samples()["street"], load_settings())
