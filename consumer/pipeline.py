@@ -6,33 +6,33 @@ of frames, and of bytes, between the poll that brought them and the broker's ack
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain, zip_longest
 
+from consumer.assignment import Assignment
 from consumer.decoder import Decoder
 from consumer.flight import FlyingFrame
 from consumer.inference import Inference
 from consumer.limits import Limit
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
-from consumer.offsets import OffsetTracker
 from consumer.publisher import Publisher
 from consumer.release import Release
 from framebus import wire
 from framebus.bus import BusConsumer, BusProducer, Partition, Record
-from framebus.errors import FrameError, TransportError
+from framebus.errors import FrameError
 from framebus.logs import get_logger
 from framebus.settings import Settings
 
 _POLL_TIMEOUT_S = 0.1
 # Records per poll: small enough that one poll cannot overshoot the bytes in flight by much.
 _POLL_RECORDS = 16
+# How long a stage may take to end once nothing is in flight; one that hangs does not hold up the exit.
+_STAGE_END_S = 1.0
 # How long the pipeline may be full before the partitions are paused. Pausing throws away what was fetched
 # ahead, so a pipeline that is merely busy should not.
 _FULL_PATIENCE_S = 0.5
-# A broker that takes no commit for this long is treated as gone.
-_COMMIT_PATIENCE_S = 60.0
 
 log = get_logger("consumer")
 
@@ -83,12 +83,15 @@ class Pipeline:
             reject=self._reject,
         )
 
-        self._offsets: dict[Partition, OffsetTracker] = {}
+        self._assignment = Assignment(
+            consumer=consumer,
+            commit_interval_s=limits.commit_interval_ms / 1000,
+            revoke_timeout_s=limits.drain_timeout_s,
+            given_away=self._give_away,
+            metrics=metrics,
+        )
         self._paused: set[Partition] = set()
-        self._joined = False
         self._failure: BaseException | None = None
-        self._next_commit_s = 0.0
-        self._commits_fail_since_s: float | None = None
 
         for queue, stage in (
             ("decode", self._decoder),
@@ -103,7 +106,7 @@ class Pipeline:
     @property
     def joined(self) -> bool:
         """Whether the group has given this consumer its share of the partitions, which may be none."""
-        return self._joined
+        return self._assignment.joined
 
     def run(self, stop: threading.Event) -> None:
         """Processes frames until `stop` is set, then finishes and commits what is in flight.
@@ -117,21 +120,16 @@ class Pipeline:
             *self._start("publish", self._publisher.run, 1),
         ]
         try:
-            self._consumer.subscribe(
-                [self._settings.topics.frames],
-                on_assigned=self._assigned,
-                on_revoked=self._revoked,
-                on_lost=self._forget,
-            )
+            self._assignment.join([self._settings.topics.frames])
             while not stop.is_set() and self._failure is None:
                 self._poll()
-                self._commit_when_due()
+                self._assignment.commit_when_due()
             if self._failure is None:
                 self._drain()
         except BaseException as error:
             self._failure = self._failure or error
         finally:
-            self._consumer.close()
+            self._assignment.leave(has_failed=self._failure is not None)
             for _ in range(self._settings.consumer.decode_threads):
                 self._decoder.close()
             self._inference.close()
@@ -139,7 +137,7 @@ class Pipeline:
         if self._failure is not None:
             raise self._failure
         for stage in stages:
-            stage.join()
+            stage.join(_STAGE_END_S)
 
     def _start(self, name: str, run: Callable[[], None], threads: int) -> list[threading.Thread]:
         def guarded() -> None:
@@ -162,27 +160,28 @@ class Pipeline:
     def _poll(self) -> None:
         if self._paused:
             if not self._in_flight.wait_for_room(self._settings.consumer.max_in_flight_frames // 2, 0):
-                self._pause(self._offsets.keys() - self._paused)
+                self._pause()
                 self._consumer.poll(0, _POLL_TIMEOUT_S)
                 return
-            self._consumer.resume(sorted(self._paused))
+            self._consumer.resume(sorted(self._paused & self._assignment.partitions))
             self._paused.clear()
         room = self._in_flight.room()
         if room == 0:
             if not self._in_flight.wait_for_room(1, _FULL_PATIENCE_S):
-                self._pause(self._offsets.keys())
+                self._pause()
             return
         for record in _in_turn(self._consumer.poll(min(room, _POLL_RECORDS), _POLL_TIMEOUT_S)):
             self._admit(record)
 
-    def _pause(self, partitions: Iterable[Partition]) -> None:
-        pausing = sorted(partitions)
+    def _pause(self) -> None:
+        """Pauses what is assigned, and what came since the last time."""
+        pausing = sorted(self._assignment.partitions - self._paused)
         if pausing:
             self._consumer.pause(pausing)
             self._paused.update(pausing)
 
     def _admit(self, record: Record) -> None:
-        offsets = self._offsets.get(record.partition)
+        offsets = self._assignment.offsets_of(record.partition)
         if offsets is None:  # given away since it was fetched; its new owner reads it
             return
         flying = FlyingFrame(record, offsets, time.monotonic())
@@ -190,6 +189,10 @@ class Pipeline:
         offsets.admit(record.offset)
         self._release.admit(flying)
         self._decoder.put(flying)
+
+    def _give_away(self, partition: Partition) -> None:
+        self._paused.discard(partition)
+        self._release.abandon(partition)
 
     # To the bus
 
@@ -229,68 +232,6 @@ class Pipeline:
     def _land(self, flying: FlyingFrame) -> None:
         self._in_flight.give_back(len(flying.record.value))
 
-    # Offsets and the group
-
-    def _commit_when_due(self) -> None:
-        now_s = time.monotonic()
-        if now_s < self._next_commit_s:
-            return
-        self._next_commit_s = now_s + self._settings.consumer.commit_interval_ms / 1000
-        self._commit(self._offsets.keys())
-        self._measure_lag()
-
-    def _commit(self, partitions: Iterable[Partition]) -> None:
-        due = {
-            partition: offset
-            for partition in partitions
-            if (offset := self._offsets[partition].to_commit()) is not None
-        }
-        if not due:
-            return
-        try:
-            self._consumer.commit(due)
-        except TransportError as error:
-            now_s = time.monotonic()
-            self._commits_fail_since_s = self._commits_fail_since_s or now_s
-            if now_s - self._commits_fail_since_s > _COMMIT_PATIENCE_S:
-                raise
-            log.warning("commit failed, trying again", error=str(error))
-            return
-        self._commits_fail_since_s = None
-        for partition, offset in due.items():
-            self._offsets[partition].committed(offset)
-
-    def _measure_lag(self) -> None:
-        for partition, high_watermark in self._consumer.high_watermarks().items():
-            offsets = self._offsets.get(partition)
-            next_offset = offsets.next_offset() if offsets is not None else None
-            if next_offset is not None:
-                self._metrics.lag.labels(partition.topic, partition.number).set(
-                    max(high_watermark - next_offset, 0)
-                )
-
-    def _assigned(self, partitions: Sequence[Partition]) -> None:
-        self._joined = True
-        for partition in partitions:
-            self._offsets[partition] = OffsetTracker()
-        log.info("partitions assigned", partitions=[f"{p.topic}/{p.number}" for p in partitions])
-
-    def _revoked(self, partitions: Sequence[Partition]) -> None:
-        log.info("partitions revoked", partitions=[f"{p.topic}/{p.number}" for p in partitions])
-        if self._failure is None:
-            deadline_s = time.monotonic() + self._settings.consumer.drain_timeout_s
-            for partition in partitions:
-                self._offsets[partition].wait_until_finished(max(0.0, deadline_s - time.monotonic()))
-            self._commit(partitions)
-        self._forget(partitions)
-
-    def _forget(self, partitions: Sequence[Partition]) -> None:
-        for partition in partitions:
-            self._offsets.pop(partition, None)
-            self._paused.discard(partition)
-            self._release.abandon(partition)
-            self._metrics.lag.remove(partition.topic, partition.number)
-
     def _drain(self) -> None:
         deadline_s = time.monotonic() + self._settings.consumer.drain_timeout_s
         while not self._in_flight.wait_until_empty(_POLL_TIMEOUT_S):
@@ -303,7 +244,7 @@ class Pipeline:
                 "frames still in flight at the end of the drain time-out; they will be read again",
                 frames=self._in_flight.frames,
             )
-        self._commit(self._offsets.keys())
+        self._assignment.commit()
 
 
 def _in_turn(records: Sequence[Record]) -> Iterator[Record]:

@@ -62,10 +62,9 @@ def size(data: bytes) -> tuple[int, int]:
         UndecodableFrameError: No image, or its header is damaged.
     """
     kind = content_type(data)
+    read_size = {"image/jpeg": _jpeg_size, "image/png": _png_size, "image/webp": _webp_size}[kind]
     try:
-        width, height = {"image/jpeg": _jpeg_size, "image/png": _png_size, "image/webp": _webp_size}[kind](
-            data
-        )
+        width, height = read_size(data)
     except struct.error as error:
         raise UndecodableFrameError(f"the {kind} header is cut off") from error
     if not width or not height:
@@ -89,7 +88,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     end = 2
     while segment := _JPEG_SEGMENT.search(data, end):
         marker, start = segment[1][0], segment.start()
-        end = start + 2 + struct.unpack_from(">H", data, start + 2)[0]
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         yield marker, start, end
         if marker == _JPEG_SCAN:
             return

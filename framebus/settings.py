@@ -8,9 +8,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from framebus.errors import SettingsError
@@ -62,6 +62,14 @@ class TopicSettings(_Group):
     frames_retention_bytes: int = Field(4 * 2**30, ge=-1, description="pictures kept per partition, in bytes")
     detections_retention_ms: int = Field(24 * 60 * 60_000, ge=-1, description="how long detections are kept")
     dead_retention_ms: int = Field(7 * 24 * 60 * 60_000, ge=-1, description="how long dead letters are kept")
+
+    @model_validator(mode="after")
+    def _dead_letters_are_no_frames(self) -> Self:
+        if self.dead == self.frames:
+            raise ValueError(
+                f"dead and frames are both {self.frames!r}; dead letters would come round for ever"
+            )
+        return self
 
 
 class ConsumerSettings(_Group):

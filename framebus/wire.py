@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import orjson
@@ -67,7 +68,7 @@ def encode_frame(frame: EncodedFrame, topic: str) -> OutgoingRecord:
         ("content-type", frame.content_type.encode()),
         ("ce_specversion", b"1.0"),
         ("ce_type", FRAME_TYPE.encode()),
-        ("ce_source", f"/cameras/{frame.camera_id}".encode()),
+        ("ce_source", f"/cameras/{quote(frame.camera_id, safe='')}".encode()),
         ("ce_id", frame.frame_id.encode()),
         ("ce_time", format_time(frame.captured_at).encode()),
     ]

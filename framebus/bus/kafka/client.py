@@ -59,7 +59,8 @@ class Troubles:
         if error.fatal() or error.code() in HOPELESS:
             self._hopeless = TransportError(f"broker {self._bootstrap_servers}: {error.str()}")
         else:
-            log.warning("broker trouble", broker=self._bootstrap_servers, error=error.str())
+            # librdkafka says the same on its log, and there it holds back what repeats itself.
+            log.debug("broker trouble", broker=self._bootstrap_servers, error=error.str())
 
     def raise_if_hopeless(self) -> None:
         """Raises what only a person can mend.

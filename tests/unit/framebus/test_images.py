@@ -13,6 +13,7 @@ from tests.picture_files import (
     EXACT,
     FILES,
     HEIGHT,
+    MAX_PIXELS,
     PICTURE,
     WIDTH,
     each,
@@ -21,8 +22,6 @@ from tests.picture_files import (
     restarting,
 )
 from tests.pictures import jpeg, picture
-
-MAX_PIXELS = 10**6
 
 
 def named(files: dict[str, tuple[bytes, Image]]) -> list[object]:

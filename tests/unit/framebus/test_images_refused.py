@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from framebus import images
 from framebus.errors import FrameError, FrameTooLargeError, UndecodableFrameError
-from tests.picture_files import FILES, each, file_of
+from tests.picture_files import FILES, MAX_PIXELS, each, file_of
 from tests.pictures import picture
-
-MAX_PIXELS = 10**6
 
 
 def claimed_size(data: bytes, width: int, height: int) -> bytes:

@@ -2,18 +2,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framebus import wire
 from framebus.bus import Headers, OutgoingRecord, Partition, Record
-from framebus.detections import Thresholds
 from framebus.errors import InvalidHeaderError, UndecodableFrameError
 from framebus.frames import EncodedFrame, FramePosition, TraceContext
 from tests.pictures import record
 
-MODEL = wire.ModelInForce("ssd", "0123456789ab", Thresholds(confidence=60, predictions=15), {1: "person"})
-TIMING = wire.Timing(wait_ms=4.111, decode_ms=2, infer_ms=13.9, total_ms=41.006, batch_size=8)
 CAPTURED_AT = datetime(2026, 1, 31, 12, 0, 0, 250_000, UTC)
 FRAME = EncodedFrame(
     camera_id="cam-7",
@@ -45,6 +42,7 @@ frames = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(frame=frames, partition=st.integers(0, 2**31 - 1), offset=st.integers(0, 2**63 - 1))
 def test_a_published_frame_is_read_as_it_was(frame: EncodedFrame, partition: int, offset: int) -> None:
     outgoing = wire.encode_frame(frame, "frames")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framebus import wire
@@ -104,6 +104,7 @@ def no_constant(name: str) -> None:
     raise AssertionError(f"{name} is no JSON")
 
 
+@settings(deadline=None)
 @given(
     edges=st.tuples(*[st.floats(width=32)] * 4),
     score=st.floats(width=32),
