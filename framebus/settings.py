@@ -76,7 +76,9 @@ class ConsumerSettings(_Group):
     """The consumer: what it runs, how much it holds at once, and its HTTP port."""
 
     model: str = Field("pedestrian", description="the model that every frame goes through")
-    max_batch_delay_ms: float = Field(20, ge=0, description="longest wait of a batch for its next frame")
+    max_batch_delay_ms: float = Field(
+        20, ge=0, description="longest wait of a batch's first frame for the others"
+    )
     max_in_flight_frames: int = Field(
         64, ge=1, description="frames between the bus and their acknowledgement"
     )
@@ -167,6 +169,8 @@ def load_settings(**overrides: Any) -> Settings:
             # A value is shown only where no password can stand.
             if variable not in types:
                 lines.append(_unknown(variable, types))
+            elif problem["type"] == "value_error":  # of a whole group, and it names what it quotes
+                lines.append(f"{variable}: {problem['msg']}")
             elif _is_json(types[variable]):
                 lines.append(_no_object(variable, problem["msg"]))
             else:
