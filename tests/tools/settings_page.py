@@ -12,8 +12,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 _HEAD = """\
 # Settings
 
-Every program takes its settings from the environment. A wrong or unknown one is refused at start, with what to
-write.
+Every program takes its settings from the environment. A wrong or unknown one is refused at start, with what
+to write.
 
 A whole group may also be written as one JSON object: `FRAMEBUS_TOPICS='{"partitions": 16}'`. librdkafka's
 options are written by their own names, as JSON, or one by one with `_` for `.`:
