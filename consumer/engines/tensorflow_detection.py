@@ -172,6 +172,8 @@ class TensorFlowDetectionEngine:
 
 def _open_session(frozen: FrozenGraph, settings: TensorFlowSettings) -> tf.Session:
     config = tf.ConfigProto(
+        # Exports may name the device that they were trained on.
+        allow_soft_placement=True,
         intra_op_parallelism_threads=settings.intra_op_threads,
         inter_op_parallelism_threads=settings.inter_op_threads,
         device_count={"GPU": 0} if settings.visible_devices == "" else {},

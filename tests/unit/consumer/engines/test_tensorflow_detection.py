@@ -166,6 +166,19 @@ def test_pictures_of_one_size_share_a_call(file: Path, load: LoadEngine) -> None
     assert engine.batch_key(grey(1)) != engine.batch_key(grey(1, width=65))
 
 
+def test_a_graph_that_names_a_device_which_is_not_here_runs_all_the_same(
+    file: Path, load: LoadEngine
+) -> None:
+    def brightness_there(image: tf.Tensor) -> tf.Tensor:
+        with tf.device("/device:GPU:7"):
+            return tf.stack([brightness(image)] * 2, 1)
+
+    write_graph(file, outputs={"detection_scores": brightness_there})
+
+    [found] = load().detect([grey(255)])
+    assert found.scores == pytest.approx([1.0])
+
+
 def test_device_is_what_the_session_has(file: Path, load: LoadEngine) -> None:
     write_graph(file)
     assert load().device == "CPU"
