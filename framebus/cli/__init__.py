@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from framebus.cli import broker, consume, demo, detect, models, produce, topics
+from framebus.cli import broker, consume, demo, detect, models, produce, tail, topics
 from framebus.errors import FramebusError, SettingsError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("broker")(broker.broker)
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("detect")(detect.detect)
+app.command("tail")(tail.tail)
 app.command("demo")(demo.demo)
 
 

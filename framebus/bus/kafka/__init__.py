@@ -3,5 +3,6 @@
 from framebus.bus.kafka.admin import KafkaAdmin
 from framebus.bus.kafka.consumer import KafkaConsumer
 from framebus.bus.kafka.producer import KafkaProducer
+from framebus.bus.kafka.reader import KafkaReader
 
-__all__ = ["KafkaAdmin", "KafkaConsumer", "KafkaProducer"]
+__all__ = ["KafkaAdmin", "KafkaConsumer", "KafkaProducer", "KafkaReader"]

@@ -17,12 +17,14 @@ from framebus.bus.kafka.client import HOPELESS, Troubles, log, new_client
 from framebus.errors import TransportError
 from framebus.settings import KafkaSettings
 
-_CONSUMER_OPTIONS = {
+_GROUP_OPTIONS = {
     "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
     # How long cameras wait for another consumer when theirs dies (the default is 45 s). Heartbeats come from
     # librdkafka's own thread, so a busy engine does not miss them.
     "session.timeout.ms": "10000",
+}
+READ_AHEAD = {
     # What librdkafka fetches ahead comes on top of the pipeline's own bound, so keep it small.
     "queued.max.messages.kbytes": "16384",
     # Per partition: a camera with a backlog must not fill the queue that the others wait in...
@@ -42,7 +44,8 @@ class KafkaConsumer:
             Consumer,
             settings,
             {
-                **_CONSUMER_OPTIONS,
+                **_GROUP_OPTIONS,
+                **READ_AHEAD,
                 **options,
                 **settings.options,
                 **settings.consumer_options,
@@ -89,13 +92,9 @@ class KafkaConsumer:
             messages += self._consumer.consume(max_records - 1, 0)
         self._troubles.raise_if_hopeless()
         for message in messages:
-            error = message.error()
-            if error is None:
-                self._held.append(_record(message))
-            elif error.fatal() or error.code() in HOPELESS:
-                raise TransportError(f"topic {message.topic()}: {error.str()}")
-            elif error.code() != KafkaError._PARTITION_EOF:
-                log.warning("broker trouble", topic=message.topic(), error=error.str())
+            record = checked_record(message)
+            if record is not None:
+                self._held.append(record)
         ready, self._held = self._held[:max_records], self._held[max_records:]
         return ready
 
@@ -135,6 +134,22 @@ class KafkaConsumer:
     def close(self) -> None:
         """Leaves the group."""
         self._consumer.close()
+
+
+def checked_record(message: Message) -> Record | None:
+    """Takes what librdkafka delivered: a record, or word of some passing trouble, which is logged.
+
+    Raises:
+        TransportError: Word of trouble that no waiting helps against.
+    """
+    error = message.error()
+    if error is None:
+        return _record(message)
+    if error.fatal() or error.code() in HOPELESS:
+        raise TransportError(f"topic {message.topic()}: {error.str()}")
+    if error.code() != KafkaError._PARTITION_EOF:
+        log.warning("broker trouble", topic=message.topic(), error=error.str())
+    return None
 
 
 def _record(message: Message) -> Record:
