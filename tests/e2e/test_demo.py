@@ -47,7 +47,7 @@ def test_every_published_frame_has_exactly_one_detection_message(
     best_broker: LocalBroker, models_directory: Path, tmp_path: Path
 ) -> None:
     done = framebus(
-        *("demo", "--frames", str(FRAMES), "--json", "--output", str(tmp_path)),
+        *("demo", "--model", "pedestrian", "--frames", str(FRAMES), "--json", "--output", str(tmp_path)),
         FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS=best_broker.bootstrap_servers,
         FRAMEBUS_MODELS_DIR=str(models_directory),
     )
@@ -73,7 +73,7 @@ def test_every_published_frame_has_exactly_one_detection_message(
 
 def test_the_demo_brings_its_own_broker(models_directory: Path, tmp_path: Path) -> None:
     done = framebus(
-        *("demo", "--frames", "20", "--broker", "tansu", "--output", str(tmp_path)),
+        *("demo", "--model", "pedestrian", "--frames", "20", "--broker", "tansu", "--output", str(tmp_path)),
         FRAMEBUS_MODELS_DIR=str(models_directory),
     )
 

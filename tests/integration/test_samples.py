@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from framebus.cli.models import app
-from framebus.model_repository import ModelRepository
+from framebus.model_repository import ModelRepository, StoredModel
 from framebus.package_files import Apt
 from framebus.samples import fetch, is_fetched, read_samples, video_path
 from framebus.settings import Settings
@@ -34,6 +34,21 @@ def test_pedestrian_is_a_model_that_opens(settings: Settings) -> None:
     }
     assert "MIT License" in (folder / "LICENSE").read_text()
     assert is_fetched(read_samples()["pedestrian"], settings)
+
+
+def test_coco_is_a_model_that_was_built(coco: StoredModel, tmp_path: Path) -> None:
+    assert len(coco.labels) == coco.config.number_of_classes == 80
+    assert [coco.labels[class_id] for class_id in (1, 3, 13, 27, 90)] == [
+        *("person", "car", "stop sign", "backpack", "toothbrush")
+    ]
+    assert not {12, 26, 29, 30, 45, 66, 68, 69, 71, 83} & set(coco.labels)
+    assert (coco.config.confidence, coco.config.predictions) == (50, 20)
+    assert "Apache License" in (coco.folder / "LICENSE").read_text()
+    assert sorted(path.name for path in coco.folder.parent.rglob("*")) == [
+        *("LICENSE", "coco", "config.json", "frozen_inference_graph.pb", "object-detection.pbtxt")
+    ]
+    assert coco.graph.stat().st_size < 19_000_000
+    assert is_fetched(read_samples()["coco"], Settings(models_dir=coco.folder.parent))
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,9 @@ import pytest
 from consumer.engines.tensorflow_detection import TensorFlowDetectionEngine
 from framebus.detections import Detections, Thresholds
 from framebus.frames import Image
-from framebus.model_repository import ModelRepository
-from framebus.package_files import CLIENTS
+from framebus.model_repository import ModelRepository, StoredModel
 from framebus.resources import cache_directory
-from framebus.samples import fetch, read_samples
+from framebus.samples import fetch, lacking, read_samples
 from framebus.settings import Settings, load_settings
 from tests.engines import stored_model
 from tests.tools import detection_graphs
@@ -49,18 +48,20 @@ def pedestrian(settings: Settings) -> Iterator[TensorFlowDetectionEngine]:
 
 
 @pytest.fixture(scope="module")
-def plaza_goldens() -> Sequence[Golden]:
-    return read_goldens("pedestrian_plaza")
+def coco_engine(settings: Settings, coco: StoredModel) -> Iterator[TensorFlowDetectionEngine]:
+    engine = TensorFlowDetectionEngine(coco, settings)
+    engine.load()
+    yield engine
+    engine.close()
 
 
-@pytest.fixture(scope="module")
-def plaza(settings: Settings, plaza_goldens: Sequence[Golden]) -> list[Image]:
-    """The frames of plaza that have goldens."""
-    sample = read_samples()["plaza"]
-    if reason := CLIENTS[sample.client].missing():
-        pytest.skip(f"the video plaza cannot be fetched: {reason}")
+def read_frames(video_name: str, goldens: Sequence[Golden], settings: Settings) -> list[Image]:
+    """The frames of a sample video that have goldens."""
+    sample = read_samples()[video_name]
+    if reason := lacking(sample):
+        pytest.skip(f"the video {video_name} cannot be fetched: {reason}")
     video = cv2.VideoCapture(str(fetch(sample, settings)))
-    wanted = {golden["frame"] for golden in plaza_goldens}
+    wanted = {golden["frame"] for golden in goldens}
     images = []
     for number in range(max(wanted) + 1):
         decoded, frame = video.read()
@@ -68,6 +69,7 @@ def plaza(settings: Settings, plaza_goldens: Sequence[Golden]) -> list[Image]:
         if number in wanted:
             images.append(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
     video.release()
+    assert [sha256_of(image) for image in images] == [golden["rgb_sha256"] for golden in goldens]
     return images
 
 
@@ -121,17 +123,27 @@ def batches_of(images: Sequence[Image], size: int) -> list[Sequence[Image]]:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_pedestrians_of_the_plaza(
-    pedestrian: TensorFlowDetectionEngine,
-    plaza: Sequence[Image],
-    plaza_goldens: Sequence[Golden],
-    batch_size: int,
-    threads: int,
+    pedestrian: TensorFlowDetectionEngine, settings: Settings, batch_size: int, threads: int
 ) -> None:
-    assert [sha256_of(image) for image in plaza] == [golden["rgb_sha256"] for golden in plaza_goldens]
-    assert sum(len(golden["detections"]) for golden in plaza_goldens) == 80
+    goldens = read_goldens("pedestrian_plaza")
+    assert sum(len(golden["detections"]) for golden in goldens) == 80
+    plaza = read_frames("plaza", goldens, settings)
     with ThreadPoolExecutor(threads) as pool:
         found = [one for batch in pool.map(pedestrian.detect, batches_of(plaza, batch_size)) for one in batch]
-    for one, golden in zip(found, plaza_goldens, strict=True):
+    for one, golden in zip(found, goldens, strict=True):
+        assert_agrees(one, golden)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize(("video", "detections"), [("plaza", 153), ("street", 7)])
+def test_everything_that_coco_finds(
+    coco_engine: TensorFlowDetectionEngine, settings: Settings, video: str, detections: int, batch_size: int
+) -> None:
+    goldens = read_goldens(f"coco_{video}")
+    assert sum(len(golden["detections"]) for golden in goldens) == detections
+    batches = batches_of(read_frames(video, goldens, settings), batch_size)
+    found = [one for batch in batches for one in coco_engine.detect(batch)]
+    for one, golden in zip(found, goldens, strict=True):
         assert_agrees(one, golden)
 
 

@@ -15,10 +15,9 @@ from framebus.cli.models import fetch_with_progress
 from framebus.cli.signals import stop_on_signals
 from framebus.errors import FramebusError
 from framebus.local_broker import BrokerKind, local_broker
-from framebus.package_files import CLIENTS
+from framebus.model_repository import ModelRepository
 from framebus.settings import Settings, load_settings
 
-MODEL = "pedestrian"
 VIDEOS = ("plaza", "street")
 
 _PARTITIONS = 4
@@ -28,6 +27,10 @@ console = Console(stderr=True, highlight=False)
 
 
 def demo(
+    model: Annotated[
+        str | None,
+        typer.Option(help="A sample or a model of yours; default: coco where npm is, else pedestrian."),
+    ] = None,
     frames: Annotated[
         int | None, typer.Option(min=1, help="End after this many frames; default: at Ctrl-C.")
     ] = None,
@@ -48,16 +51,18 @@ def demo(
 
     settings = load_settings()
     output.mkdir(parents=True, exist_ok=True)
-    videos = _fetch_samples(settings)
+    model = model or default_model(settings)
+    _bring_model(model, settings)
+    videos = _fetch_videos(settings)
     with _broker(settings, broker) as (broker_name, bootstrap_servers):
         settings = load_settings(
             kafka={"bootstrap_servers": bootstrap_servers, "group_id": "framebus-demo"},
             topics={"partitions": _PARTITIONS},
         )
-        KafkaAdmin(settings.kafka).create_topics(topic_specs(settings.topics, MODEL))
+        KafkaAdmin(settings.kafka).create_topics(topic_specs(settings.topics, model))
         run = DemoRun(
             settings,
-            model_name=MODEL,
+            model_name=model,
             videos=videos,
             frames=frames,
             # Tansu keeps all that was published in memory.
@@ -75,16 +80,33 @@ def demo(
         )
 
 
-def _fetch_samples(settings: Settings) -> dict[str, Path]:
-    """Brings model and videos on first use; returns the video of each camera."""
-    fetch_with_progress(samples.read_samples()[MODEL], settings)
+def default_model(settings: Settings) -> str:
+    """Chooses the sample model that finds more, where it is here or can be had."""
+    return "coco" if _can_be_had(samples.read_samples()["coco"], settings) else "pedestrian"
+
+
+def _bring_model(name: str, settings: Settings) -> None:
+    """Fetches a sample model on first use; any other has to be there."""
+    if name in samples.read_samples():
+        fetch_with_progress(samples.read_samples()[name], settings)
+    ModelRepository(settings.models_dir).open(name)
+
+
+def _can_be_had(sample: samples.Sample, settings: Settings) -> bool:
+    """Whether a sample is here or can be fetched; if not, says why not."""
+    if samples.is_fetched(sample, settings):
+        return True
+    if reason := samples.lacking(sample):
+        console.print(f"without the {sample.kind} {sample.name}, for {reason}")
+    return reason is None
+
+
+def _fetch_videos(settings: Settings) -> dict[str, Path]:
+    """Brings the videos on first use; returns the video of each camera."""
     videos = {}
     for name in VIDEOS:
         sample = samples.read_samples()[name]
-        lacking = CLIENTS[sample.client].missing()
-        if lacking and not samples.is_fetched(sample, settings):
-            console.print(f"without the video {name}, for {lacking}")
-        else:
+        if _can_be_had(sample, settings):
             videos[name] = fetch_with_progress(sample, settings)
     if len(videos) == 1:  # two cameras are wanted, and both may look at the same street
         [(name, path)] = videos.items()
