@@ -43,24 +43,35 @@ class Consumer:
         registry = CollectorRegistry()
         metrics = ConsumerMetrics(registry, settings.consumer.metrics_cameras)
         http = HttpServer(
-            health_app(registry, alive=lambda: None, ready=self._not_ready),
+            health_app(registry, alive=self._not_alive, ready=self._not_ready),
             settings.consumer.http_host,
             settings.consumer.http_port,
+            port_setting="FRAMEBUS_CONSUMER__HTTP_PORT",
         )
         model = ModelRepository(settings.models_dir).open(settings.consumer.model)
+        if 0 < model.thresholds.confidence < 1:
+            log.warning(
+                "the model's confidence is below 1 %, and in config.json it is written in percent",
+                model=model.name,
+                confidence=model.thresholds.confidence,
+            )
         engine = create_engine(model, settings, name=self._engine_name)
         http.start()
         try:
+            # What is wrong with the bus shows at once, and not after the model has loaded.
+            created = ensure_consumer_topics(KafkaAdmin(settings.kafka), settings.topics, model.name)
+            log.info("topics are there", created=created)
+            consumer = KafkaConsumer(settings.kafka)
+            producer = KafkaProducer(
+                settings.kafka, **{"message.max.bytes": str(settings.topics.max_message_bytes)}
+            )
             engine.load()
             log.info("model loaded", model=model.name, version=model.version, device=engine.device)
-            ensure_consumer_topics(KafkaAdmin(settings.kafka), settings.topics, model.name)
             self._pipeline = Pipeline(
                 settings=settings,
                 host=ModelHost(model, engine),
-                consumer=KafkaConsumer(settings.kafka),
-                producer=KafkaProducer(
-                    settings.kafka, **{"message.max.bytes": str(settings.topics.max_message_bytes)}
-                ),
+                consumer=consumer,
+                producer=producer,
                 metrics=metrics,
             )
             self._pipeline.run(stop)
@@ -69,9 +80,10 @@ class Consumer:
         finally:
             http.stop()
 
+    def _not_alive(self) -> str | None:
+        return None if self._pipeline is None else self._pipeline.not_alive
+
     def _not_ready(self) -> str | None:
         if self._pipeline is None:
             return f"model {self._settings.consumer.model} is loading"
-        if not self._pipeline.joined:
-            return f"waiting for the group {self._settings.kafka.group_id} to assign partitions"
-        return None
+        return self._pipeline.not_ready

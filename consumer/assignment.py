@@ -1,7 +1,7 @@
 """The partitions that the group gave this consumer: what of them is finished, committed, still to come."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from consumer.metrics import ConsumerMetrics
 from consumer.offsets import OffsetTracker
@@ -11,6 +11,8 @@ from framebus.logs import get_logger
 
 # A broker that takes no commit for this long is treated as gone.
 _COMMIT_PATIENCE_S = 60.0
+_LAG_INTERVAL_S = 2.0
+_POLL_TIMEOUT_S = 0.1
 
 log = get_logger("consumer")
 
@@ -23,6 +25,7 @@ class Assignment:
         commit_interval_s: How often finished offsets are committed.
         revoke_timeout_s: Longest wait for the frames in flight of partitions that are to be given away.
         given_away: Told of each partition that is another consumer's now.
+        has_failed: Whether the pipeline has, so that nothing more is to be waited for or committed.
         metrics: Where lag is shown.
     """
 
@@ -33,30 +36,37 @@ class Assignment:
         commit_interval_s: float,
         revoke_timeout_s: float,
         given_away: Callable[[Partition], None],
+        has_failed: Callable[[], bool],
         metrics: ConsumerMetrics,
     ) -> None:
         self._consumer = consumer
         self._commit_interval_s = commit_interval_s
         self._revoke_timeout_s = revoke_timeout_s
         self._given_away = given_away
+        self._has_failed = has_failed
         self._metrics = metrics
         self._offsets: dict[Partition, OffsetTracker] = {}
+        # What the bus was asked to store and has not answered.
+        self._asked: dict[Partition, int] = {}
         self._next_commit_s = 0.0
-        self._commits_fail_since_s: float | None = None
-        self._may_commit = True
+        self._next_lag_s = 0.0
+        self._uncommitted_since_s: float | None = None
         self.joined = False
         """Whether the group has given this consumer its share of the partitions, which may be none."""
 
     def join(self, topics: Sequence[str]) -> None:
         """Joins the group; the partitions come with later polls."""
         self._consumer.subscribe(
-            topics, on_assigned=self._assigned, on_revoked=self._revoked, on_lost=self._forget
+            topics,
+            on_assigned=self._assigned,
+            on_revoked=self._revoked,
+            on_lost=self._lost,
+            on_committed=self._committed,
         )
 
-    def leave(self, *, has_failed: bool) -> None:
+    def leave(self) -> None:
         """Leaves the group without waiting for frames in flight; after a failure without a commit either."""
         self._revoke_timeout_s = 0.0
-        self._may_commit = not has_failed
         self._consumer.close()
 
     @property
@@ -69,42 +79,57 @@ class Assignment:
         return self._offsets.get(partition)
 
     def commit_when_due(self) -> None:
-        """Commits what is finished, and measures lag, once per interval.
+        """Commits what is finished once per interval, and measures lag now and then.
 
         Raises:
-            TransportError: The broker has taken no commit for a minute.
+            TransportError: The bus has stored nothing for a minute.
         """
         now_s = time.monotonic()
         if now_s >= self._next_commit_s:
             self._next_commit_s = now_s + self._commit_interval_s
-            self.commit(self._offsets)
+            self._commit(self._offsets)
+        if now_s >= self._next_lag_s:
+            self._next_lag_s = now_s + _LAG_INTERVAL_S
             self._measure_lag()
 
-    def commit(self, partitions: Iterable[Partition] | None = None) -> None:
-        """Commits what is finished of these partitions, by default of all.
+    def commit_all(self, timeout_s: float) -> None:
+        """Commits what is finished and waits until the bus has stored it, at most `timeout_s`."""
+        deadline_s = time.monotonic() + timeout_s
+        self._asked.clear()
+        self._commit(self._offsets)
+        while self._asked and time.monotonic() < deadline_s:
+            self._consumer.poll(0, _POLL_TIMEOUT_S)
+            self._commit(self._offsets)
+        if self._asked:
+            log.warning("the broker did not confirm the last commit; some frames may be read again")
 
-        Raises:
-            TransportError: The broker has taken no commit for a minute.
-        """
+    def _commit(self, partitions: Iterable[Partition]) -> None:
         due = {
             partition: offset
-            for partition in (self._offsets if partitions is None else partitions)
+            for partition in partitions
             if (offset := self._offsets[partition].to_commit()) is not None
         }
         if not due:
+            self._uncommitted_since_s = None
             return
-        try:
-            self._consumer.commit(due)
-        except TransportError as error:
-            now_s = time.monotonic()
-            self._commits_fail_since_s = self._commits_fail_since_s or now_s
-            if now_s - self._commits_fail_since_s > _COMMIT_PATIENCE_S:
-                raise
-            log.warning("commit failed, trying again", error=str(error))
-            return
-        self._commits_fail_since_s = None
-        for partition, offset in due.items():
-            self._offsets[partition].committed(offset)
+        now_s = time.monotonic()
+        self._uncommitted_since_s = self._uncommitted_since_s or now_s
+        if now_s - self._uncommitted_since_s > _COMMIT_PATIENCE_S:
+            raise TransportError(f"the broker has stored no offset for {_COMMIT_PATIENCE_S:.0f} s")
+        new = {partition: offset for partition, offset in due.items() if self._asked.get(partition) != offset}
+        self._asked.update(new)
+        if new:
+            self._consumer.commit(new)
+
+    def _committed(self, offsets: Mapping[Partition, int], error: str | None) -> None:
+        for partition, offset in offsets.items():
+            if self._asked.get(partition) == offset:
+                del self._asked[partition]  # if it failed, it is asked for again when it is next due
+            if error is None and partition in self._offsets:
+                self._offsets[partition].committed(offset)
+                self._uncommitted_since_s = None
+        if error is not None:
+            log.warning("commit failed, trying again", error=error, partitions=_names(list(offsets)))
 
     def _measure_lag(self) -> None:
         for partition, high_watermark in self._consumer.high_watermarks().items():
@@ -122,18 +147,26 @@ class Assignment:
 
     def _revoked(self, partitions: Sequence[Partition]) -> None:
         log.info("partitions revoked", partitions=_names(partitions))
-        if self._may_commit:
-            deadline_s = time.monotonic() + self._revoke_timeout_s
-            for partition in partitions:
-                self._offsets[partition].wait_until_finished(max(0.0, deadline_s - time.monotonic()))
-            self.commit(partitions)
+        deadline_s = time.monotonic() + self._revoke_timeout_s
+        for partition in partitions:
+            while not self._has_failed() and time.monotonic() < deadline_s:
+                if self._offsets[partition].wait_until_finished(_POLL_TIMEOUT_S):
+                    break
+        if not self._has_failed():
+            self._commit(partitions)
+        self._forget(partitions)
+
+    def _lost(self, partitions: Sequence[Partition]) -> None:
+        log.warning("partitions lost, the group went on without this consumer", partitions=_names(partitions))
         self._forget(partitions)
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._offsets.pop(partition, None)
+            self._asked.pop(partition, None)
             self._given_away(partition)
             self._metrics.lag.remove(partition.topic, partition.number)
+        self._uncommitted_since_s = None
 
 
 def _names(partitions: Sequence[Partition]) -> list[str]:

@@ -24,6 +24,7 @@ class FlyingFrame:
         detections: Number of objects in the outcome.
         captured_at: When the camera took it; None until its headers were read.
         error: Why it became a dead letter; None for one that did not.
+        is_smallest: Its dead letter has nothing left that could be left out.
         abandoned: Its partition went to another consumer, so nothing of it may be published here.
     """
 
@@ -37,6 +38,7 @@ class FlyingFrame:
     detections: int = 0
     captured_at: datetime | None = None
     error: FrameError | None = None
+    is_smallest: bool = False
     abandoned: bool = False
 
     @property

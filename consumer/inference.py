@@ -10,6 +10,7 @@ from consumer.limits import Limit
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
 from framebus import wire
+from framebus.bus import OutgoingRecord
 from framebus.errors import DetectionError, FrameError
 
 
@@ -20,7 +21,7 @@ class Inference:
         host: The model.
         max_batch_delay_s: Longest wait of a batch's first frame for the others.
         decoded: Where the memory of a picture is given back once the engine saw it.
-        complete: Takes each frame that has its outcome.
+        complete: Takes each frame with its outcome.
         reject: Takes each frame that cannot be processed, and why.
         metrics: The consumer's.
     """
@@ -31,7 +32,7 @@ class Inference:
         host: ModelHost,
         max_batch_delay_s: float,
         decoded: Limit,
-        complete: Callable[[FlyingFrame], None],
+        complete: Callable[[FlyingFrame, OutgoingRecord], None],
         reject: Callable[[FlyingFrame, FrameError], None],
         metrics: ConsumerMetrics,
     ) -> None:
@@ -87,5 +88,4 @@ class Inference:
                 batch_size=len(batch),
             )
             flying.detections = len(result)
-            flying.outcome = wire.encode_detections(frame.encoded, result, model, timing)
-            self._complete(flying)
+            self._complete(flying, wire.encode_detections(frame.encoded, result, model, timing))

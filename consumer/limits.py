@@ -59,11 +59,15 @@ class Limit:
             self._bytes -= size_bytes
             self._given_back.notify_all()
 
-    def wait_for_room(self, frames: int, timeout_s: float) -> bool:
-        """Waits until so many frames may come, at most `timeout_s`; tells whether they may."""
-        wanted = min(frames, self._max_frames)
+    def is_half_empty(self) -> bool:
+        """Tells whether at least half of the frames, and of the bytes, may come."""
         with self._given_back:
-            return self._given_back.wait_for(lambda: self._room() >= wanted, timeout_s)
+            return 2 * self._frames <= self._max_frames and 2 * self._bytes <= self._max_bytes
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Waits until a frame may come, at most `timeout_s`; tells whether one may."""
+        with self._given_back:
+            return self._given_back.wait_for(lambda: self._room() > 0, timeout_s)
 
     def wait_until_empty(self, timeout_s: float) -> bool:
         """Waits until nothing is held, at most `timeout_s`; tells whether that is so."""

@@ -20,16 +20,21 @@ from consumer.model_host import ModelHost
 from consumer.publisher import Publisher
 from consumer.release import Release
 from framebus import wire
-from framebus.bus import BusConsumer, BusProducer, Partition, Record
-from framebus.errors import FrameError
+from framebus.bus import BusConsumer, BusProducer, OutgoingRecord, Partition, Record
+from framebus.errors import FrameError, FrameTooLargeError
 from framebus.logs import get_logger
 from framebus.settings import Settings
 
 _POLL_TIMEOUT_S = 0.1
 # Records per poll: small enough that one poll cannot overshoot the bytes in flight by much.
 _POLL_RECORDS = 16
+# A dead letter of this size, without the picture, fits every topic that is of any use.
+_SMALLEST_BYTES = 16_384
 # How long a stage may take to end once nothing is in flight; one that hangs does not hold up the exit.
 _STAGE_END_S = 1.0
+_LAST_COMMIT_S = 5.0
+# Longer than this without a turn of the loop, or without a finished frame, is no longer slowness.
+_STALL_S = 60.0
 # How long the pipeline may be full before the partitions are paused. Pausing throws away what was fetched
 # ahead, so a pipeline that is merely busy should not.
 _FULL_PATIENCE_S = 0.5
@@ -65,7 +70,7 @@ class Pipeline:
 
         self._in_flight = Limit(limits.max_in_flight_frames, limits.max_in_flight_bytes)
         self._decoded = Limit(limits.max_in_flight_frames, limits.max_decoded_bytes)
-        self._publisher = Publisher(producer, self._acknowledged)
+        self._publisher = Publisher(producer, acknowledged=self._acknowledged, shrink=self._shrink)
         self._release = Release(self._publisher.put, self._land)
         self._inference = Inference(
             host=host,
@@ -88,9 +93,11 @@ class Pipeline:
             commit_interval_s=limits.commit_interval_ms / 1000,
             revoke_timeout_s=limits.drain_timeout_s,
             given_away=self._give_away,
+            has_failed=lambda: self._failure is not None,
             metrics=metrics,
         )
         self._paused: set[Partition] = set()
+        self._turned_s = self._acknowledged_s = self._busy_since_s = time.monotonic()
         self._failure: BaseException | None = None
 
         for queue, stage in (
@@ -104,9 +111,22 @@ class Pipeline:
         metrics.in_flight_bytes.labels("decoded").set_function(lambda: self._decoded.bytes)
 
     @property
-    def joined(self) -> bool:
-        """Whether the group has given this consumer its share of the partitions, which may be none."""
-        return self._assignment.joined
+    def not_ready(self) -> str | None:
+        """What keeps frames from being processed, in words; None if nothing does."""
+        if not self._assignment.joined:
+            return "waiting for the group to assign partitions"
+        if not self._consumer.is_connected:
+            return "no broker can be reached"
+        if self._in_flight.frames == 0:
+            return None
+        silent_s = time.monotonic() - max(self._acknowledged_s, self._busy_since_s)
+        return f"no frame was finished for {silent_s:.0f} s" if silent_s > _STALL_S else None
+
+    @property
+    def not_alive(self) -> str | None:
+        """Why the pipeline is stuck, in words; None if it is not."""
+        silent_s = time.monotonic() - self._turned_s
+        return f"the poll loop hangs for {silent_s:.0f} s" if silent_s > _STALL_S else None
 
     def run(self, stop: threading.Event) -> None:
         """Processes frames until `stop` is set, then finishes and commits what is in flight.
@@ -122,6 +142,7 @@ class Pipeline:
         try:
             self._assignment.join([self._settings.topics.frames])
             while not stop.is_set() and self._failure is None:
+                self._turned_s = time.monotonic()
                 self._poll()
                 self._assignment.commit_when_due()
             if self._failure is None:
@@ -129,7 +150,7 @@ class Pipeline:
         except BaseException as error:
             self._failure = self._failure or error
         finally:
-            self._assignment.leave(has_failed=self._failure is not None)
+            self._assignment.leave()
             for _ in range(self._settings.consumer.decode_threads):
                 self._decoder.close()
             self._inference.close()
@@ -159,7 +180,7 @@ class Pipeline:
 
     def _poll(self) -> None:
         if self._paused:
-            if not self._in_flight.wait_for_room(self._settings.consumer.max_in_flight_frames // 2, 0):
+            if not self._in_flight.is_half_empty():
                 self._pause()
                 self._consumer.poll(0, _POLL_TIMEOUT_S)
                 return
@@ -167,7 +188,7 @@ class Pipeline:
             self._paused.clear()
         room = self._in_flight.room()
         if room == 0:
-            if not self._in_flight.wait_for_room(1, _FULL_PATIENCE_S):
+            if not self._in_flight.wait_for_room(_FULL_PATIENCE_S):
                 self._pause()
             return
         for record in _in_turn(self._consumer.poll(min(room, _POLL_RECORDS), _POLL_TIMEOUT_S)):
@@ -185,6 +206,8 @@ class Pipeline:
         if offsets is None:  # given away since it was fetched; its new owner reads it
             return
         flying = FlyingFrame(record, offsets, time.monotonic())
+        if self._in_flight.frames == 0:
+            self._busy_since_s = flying.polled_at
         self._in_flight.take(len(record.value))
         offsets.admit(record.offset)
         self._release.admit(flying)
@@ -197,7 +220,18 @@ class Pipeline:
     # To the bus
 
     def _reject(self, flying: FlyingFrame, error: FrameError) -> None:
-        topics = self._settings.topics
+        outcome = self._dead_letter(flying, error, self._settings.topics.max_message_bytes)
+        self._release.complete(flying, outcome)
+
+    def _shrink(self, flying: FlyingFrame, error: FrameTooLargeError) -> None:
+        """Makes a dead letter of what is too large to publish, and of a dead letter its smallest form."""
+        if flying.is_smallest:
+            raise error
+        flying.is_smallest = flying.error is not None
+        max_bytes = _SMALLEST_BYTES if flying.is_smallest else self._settings.topics.max_message_bytes
+        flying.outcome = self._dead_letter(flying, flying.error or error, max_bytes)
+
+    def _dead_letter(self, flying: FlyingFrame, error: FrameError, max_bytes: int) -> OutgoingRecord:
         log.warning(
             "dead letter",
             camera=flying.camera_id,
@@ -207,14 +241,13 @@ class Pipeline:
             offset=flying.record.offset,
         )
         flying.error = error
-        flying.outcome = wire.encode_dead_letter(
+        return wire.encode_dead_letter(
             flying.record,
             error,
-            topic=topics.dead,
+            topic=self._settings.topics.dead,
             model_name=self._host.in_force.name,
-            max_bytes=topics.max_message_bytes,
+            max_bytes=max_bytes,
         )
-        self._release.complete(flying)
 
     def _acknowledged(self, flying: FlyingFrame) -> None:
         camera = self._metrics.camera(flying.camera_id)
@@ -227,6 +260,7 @@ class Pipeline:
             age_s = (datetime.now(UTC) - flying.captured_at).total_seconds()
             self._metrics.end_to_end.labels(model).observe(max(age_s, 0))
         flying.offsets.finish(flying.record.offset)
+        self._acknowledged_s = time.monotonic()
         self._land(flying)
 
     def _land(self, flying: FlyingFrame) -> None:
@@ -245,7 +279,7 @@ class Pipeline:
                 "frames still in flight at the end of the drain time-out; they will be read again",
                 frames=self._in_flight.frames,
             )
-        self._assignment.commit()
+        self._assignment.commit_all(_LAST_COMMIT_S)
 
 
 def _in_turn(records: Sequence[Record]) -> Iterator[Record]:

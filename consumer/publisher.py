@@ -5,7 +5,7 @@ from queue import Empty, SimpleQueue
 
 from consumer.flight import FlyingFrame
 from framebus.bus import BusProducer, Delivery
-from framebus.errors import TransportError
+from framebus.errors import FrameTooLargeError, TransportError
 
 # How long a delivery report may lie unserved while nothing new comes to be published.
 _SERVE_INTERVAL_S = 0.005
@@ -18,13 +18,21 @@ class Publisher:
     Args:
         producer: An idempotent producer, used by this stage alone.
         acknowledged: Takes each frame once the broker has what was published for it.
+        shrink: Gives a frame whose outcome is too large for its topic a smaller one.
     """
 
-    def __init__(self, producer: BusProducer, acknowledged: Callable[[FlyingFrame], None]) -> None:
+    def __init__(
+        self,
+        producer: BusProducer,
+        *,
+        acknowledged: Callable[[FlyingFrame], None],
+        shrink: Callable[[FlyingFrame, FrameTooLargeError], None],
+    ) -> None:
         self._producer = producer
         self._acknowledged = acknowledged
+        self._shrink = shrink
         self._queue: SimpleQueue[FlyingFrame | None] = SimpleQueue()
-        self._failure: TransportError | None = None
+        self._failure: TransportError | FrameTooLargeError | None = None
 
     def put(self, flying: FlyingFrame) -> None:
         """Queues a frame that has its outcome; never blocks, as the frames in flight are bounded."""
@@ -42,6 +50,7 @@ class Publisher:
 
         Raises:
             TransportError: A record could not be delivered within the producer's own time-out.
+            FrameTooLargeError: Not even what is left of a dead letter fits its topic.
         """
         try:
             self._publish_until_closed()
@@ -68,12 +77,25 @@ class Publisher:
         topic = flying.outcome.topic
 
         def delivered(delivery: Delivery) -> None:
-            if delivery.error is not None:
-                self._failure = TransportError(f"a record for {topic} was not delivered: {delivery.error}")
-            else:
+            if delivery.error is None:
                 self._acknowledged(flying)
+            elif delivery.is_too_large:
+                self._publish_smaller(flying, FrameTooLargeError(f"too large for {topic}: {delivery.error}"))
+            else:
+                self._failure = TransportError(f"a record for {topic} was not delivered: {delivery.error}")
 
-        while not self._producer.publish(flying.outcome, delivered):
-            self._producer.poll(_SERVE_INTERVAL_S)
-            if self._failure is not None:
-                raise self._failure
+        try:
+            while not self._producer.publish(flying.outcome, delivered):
+                self._producer.poll(_SERVE_INTERVAL_S)
+                if self._failure is not None:
+                    raise self._failure
+        except FrameTooLargeError as error:
+            self._publish_smaller(flying, error)
+
+    def _publish_smaller(self, flying: FlyingFrame, error: FrameTooLargeError) -> None:
+        try:
+            self._shrink(flying, error)
+        except FrameTooLargeError as hopeless:
+            self._failure = hopeless
+        else:
+            self.put(flying)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from consumer.flight import FlyingFrame
-from framebus.bus import Partition
+from framebus.bus import OutgoingRecord, Partition
 
 
 class Release:
@@ -33,9 +33,10 @@ class Release:
         with self._lock:
             self._in_order.setdefault(flying.record.partition, deque()).append(flying)
 
-    def complete(self, flying: FlyingFrame) -> None:
-        """The frame has its outcome; publishes it and those it held back, or waits for those before it."""
+    def complete(self, flying: FlyingFrame, outcome: OutgoingRecord) -> None:
+        """The frame has its outcome: publishes it and those it held back, or waits for those before it."""
         with self._lock:
+            flying.outcome = outcome
             if flying.abandoned:
                 self._discard(flying)
                 return

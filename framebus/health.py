@@ -51,10 +51,17 @@ def health_app(
 
 
 class HttpServer:
-    """Serves an app on a thread of its own, beside the program's main job."""
+    """Serves an app on a thread of its own, beside the program's main job.
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    Args:
+        app: What is served.
+        host: The address to listen on.
+        port: The port; 0: any free one.
+        port_setting: The variable that sets the port, for the error message.
+    """
+
+    def __init__(self, app: Starlette, host: str, port: int, *, port_setting: str) -> None:
+        self._host, self._port, self._port_setting = host, port, port_setting
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         self._thread: threading.Thread | None = None
 
@@ -70,7 +77,7 @@ class HttpServer:
         except OSError as error:
             raise SettingsError(
                 f"cannot listen on {self._host}:{self._port} ({error.strerror}); is another program there? "
-                "Set another FRAMEBUS_..._HTTP_PORT, or 0 for any free one"
+                f"Set another {self._port_setting}, or 0 for any free one"
             ) from error
         port = int(listener.getsockname()[1])
         self._thread = threading.Thread(target=self._serve, args=(listener,), name="http", daemon=True)

@@ -222,7 +222,7 @@ def draw(image: Image, detections: Detections, labels: Mapping[int, str]) -> Ima
     """Returns a copy of the picture with a labelled box around each detection."""
     drawn = image.copy()
     last_row, last_column = image.shape[0] - 1, image.shape[1] - 1
-    scale = max(min(image.shape[:2]) / 600, 0.5)
+    scale = max(min(image.shape[:2]) / 600, 0.8)
     thickness = max(1, round(2 * scale))
     for box, score, class_id in zip(detections.boxes, detections.scores, detections.class_ids, strict=True):
         colour = _BOX_COLOURS[int(class_id) % len(_BOX_COLOURS)]

@@ -38,6 +38,11 @@ def configure_logs(settings: LogSettings) -> None:
     )
 
 
+def log_is_json() -> bool:
+    """Whether the process's log is one of JSON lines."""
+    return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+
+
 def get_logger(program: str) -> structlog.typing.FilteringBoundLogger:
     """Returns a logger whose lines name the program they come from."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(program=program)

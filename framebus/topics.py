@@ -47,10 +47,13 @@ def _segment_ms(retention_ms: int) -> int:
     return min(max(retention_ms // 6, _SHORTEST_SEGMENT_MS), _LONGEST_SEGMENT_MS)
 
 
-def ensure_consumer_topics(admin: BusAdmin, settings: TopicSettings, model_name: str) -> None:
-    """Creates what a consumer publishes to; the frames topic must be there already.
+def ensure_consumer_topics(admin: BusAdmin, settings: TopicSettings, model_name: str) -> list[str]:
+    """Creates what a consumer publishes to and is missing; the frames topic must be there already.
 
     Detections get as many partitions as the frames have.
+
+    Returns:
+        The names of the topics created.
 
     Raises:
         TransportError: The frames topic is missing, or a topic could not be created.
@@ -60,7 +63,7 @@ def ensure_consumer_topics(admin: BusAdmin, settings: TopicSettings, model_name:
         raise TransportError(
             f"topic {settings.frames} does not exist; create it with `framebus topics create`"
         )
-    admin.create_topics(
+    return admin.create_topics(
         [
             replace(topic, partitions=partitions)
             for topic in topic_specs(settings, model_name)

@@ -24,9 +24,11 @@ FRAME_TYPE = "io.framebus.frame.v1"
 DETECTIONS_TYPE = "io.framebus.detections.v1"
 SCHEMA_VERSION = "1.0"
 
+# Ids and headers are repeated in every message about their frame.
+_MAX_TEXT_BYTES = 1_024
 _BOX_EDGES = ("leftX", "topY", "rightX", "bottomY")
 _DETECTIONS_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:framebus:detections")
-# What a dead letter keeps of a message, so that an error that quotes its input cannot outgrow the record.
+# What a dead letter keeps of an error's text, which may quote its input.
 _MAX_ERROR_TEXT = 1_000
 # Upper bounds of what Kafka adds to a record that travels alone in its batch, and to each of its headers.
 _RECORD_OVERHEAD_BYTES = 128
@@ -282,6 +284,8 @@ def _record_time(record: Record) -> datetime:
 
 
 def _text(what: str, value: bytes | None) -> str:
+    if value is not None and len(value) > _MAX_TEXT_BYTES:
+        raise InvalidHeaderError(f"{what} has {len(value)} bytes; {_MAX_TEXT_BYTES} is the most")
     try:
         return (value or b"").decode()
     except UnicodeDecodeError as error:

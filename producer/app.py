@@ -1,7 +1,7 @@
 """The producer program: waits for the broker, and publishes cameras until they end or it is told to stop."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from prometheus_client import CollectorRegistry
@@ -12,9 +12,10 @@ from framebus.errors import TransportError
 from framebus.health import HttpServer, health_app
 from framebus.logs import get_logger
 from framebus.settings import Settings
-from producer.cameras.camera import Camera
+from producer.camera_spec import CameraSpec
+from producer.cameras import create_camera
 from producer.metrics import ProducerMetrics
-from producer.pipeline import Pipeline
+from producer.pipeline import Create, Pipeline, Reread
 from producer.tally import Summary
 
 _RETRY_INTERVAL_S = 1.0
@@ -30,23 +31,26 @@ class Producer:
 
     Args:
         settings: All settings.
-        cameras: The cameras by their ids.
-        loop: Start cameras again when they end.
+        cameras: What to read.
         max_frames: Frames per camera, after which it ends; None: all.
+        reread: Asked again and again whether there are other cameras now.
+        create: Makes a camera of its description.
     """
 
     def __init__(
         self,
         settings: Settings,
-        cameras: Mapping[str, Camera],
+        cameras: Sequence[CameraSpec],
         *,
-        loop: bool = False,
         max_frames: int | None = None,
+        reread: Reread = lambda: None,
+        create: Create = create_camera,
     ) -> None:
         self._settings = settings
         self._cameras = cameras
-        self._loop = loop
         self._max_frames = max_frames
+        self._reread = reread
+        self._create = create
         self._pipeline: Pipeline | None = None
 
     def run(self, stop: threading.Event) -> Summary:
@@ -64,6 +68,7 @@ class Producer:
             health_app(registry, alive=lambda: None, ready=self._not_ready),
             settings.producer.http_host,
             settings.producer.http_port,
+            port_setting="FRAMEBUS_PRODUCER__HTTP_PORT",
         )
         producer = KafkaProducer(
             settings.kafka, **{"message.max.bytes": str(settings.topics.max_message_bytes)}
@@ -76,14 +81,20 @@ class Producer:
                 cameras=self._cameras,
                 producer=producer,
                 metrics=metrics,
-                loop=self._loop,
                 max_frames=self._max_frames,
+                reread=self._reread,
+                create=self._create,
             )
             summary = self._pipeline.run(stop)
             log.info("drained and stopped", **summary.as_json())
             return summary
         finally:
             http.stop()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a camera that hangs is left after `run`."""
+        return self._pipeline is not None and self._pipeline.hangs
 
     def _not_ready(self) -> str | None:
         if self._pipeline is None:

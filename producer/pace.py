@@ -26,6 +26,11 @@ class Pace:
         """Seconds by which the next picture is late."""
         return max(0.0, self._clock() - self._due_s)
 
+    @property
+    def left_s(self) -> float:
+        """Seconds until the next picture is due."""
+        return max(0.0, self._due_s - self._clock())
+
     def wait_s(self, lasts_s: float) -> float:
         """Returns how long to wait before the next picture goes out, and counts it as gone.
 

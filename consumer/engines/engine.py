@@ -90,6 +90,7 @@ def create_engine(model: StoredModel, settings: Settings, *, name: str | None = 
         factory: EngineFactory = engines[wanted].load()
     except ImportError as error:
         raise ModelError(
-            f"engine {wanted} cannot be imported: {error}; install it with `pip install 'framebus[cpu]'`"
+            f"engine {wanted} cannot be imported: {error}; install framebus with its extra `cpu` or `gpu`: "
+            "`pip install '.[cpu]'` in its checkout"
         ) from error
     return factory(model, settings)

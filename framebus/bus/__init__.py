@@ -52,19 +52,34 @@ class OutgoingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The bus's word on one published record: where it stands, or why it could not be delivered."""
+    """The bus's word on one published record: where it stands, or why it could not be delivered.
+
+    Attributes:
+        partition: Where it stands; None if it was not delivered.
+        offset: Its offset there; None if it was not delivered.
+        error: Why it was not delivered, in words.
+        is_too_large: It was not delivered because the topic takes no record as large.
+    """
 
     partition: Partition | None
     offset: int | None
     error: str | None = None
+    is_too_large: bool = False
 
 
 DeliveryCallback = Callable[[Delivery], None]
 PartitionsCallback = Callable[[Sequence[Partition]], None]
+CommitCallback = Callable[[Mapping[Partition, int], str | None], None]
+"""Told of each commit: the offsets, and why they could not be stored, or None."""
 
 
 class BusConsumer(Protocol):
     """Reads topics as a member of a group, and commits by hand."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the bus can be reached, as of the last few seconds."""
+        ...
 
     def subscribe(
         self,
@@ -73,8 +88,12 @@ class BusConsumer(Protocol):
         on_assigned: PartitionsCallback,
         on_revoked: PartitionsCallback,
         on_lost: PartitionsCallback,
+        on_committed: CommitCallback,
     ) -> None:
-        """Joins the group. `on_revoked` may still commit; after `on_lost` the partitions are another's."""
+        """Joins the group. `on_revoked` may still commit; after `on_lost` the partitions are another's.
+
+        A partition that comes back after that is not paused.
+        """
         ...
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
@@ -96,19 +115,18 @@ class BusConsumer(Protocol):
         ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Stores for each partition the offset to read next, and waits until the bus has it.
-
-        Raises:
-            TransportError: The bus did not take it.
-        """
+        """Asks the bus to store for each partition the offset to read next; `on_committed` tells."""
         ...
 
     def high_watermarks(self) -> dict[Partition, int]:
-        """The offset after the newest record of each assigned partition, as far as fetching has seen it."""
+        """The offset after the newest record of each assigned partition.
+
+        Paused partitions are asked for; that may take some seconds when the bus is slow.
+        """
         ...
 
     def close(self) -> None:
-        """Leaves the group."""
+        """Leaves the group; gives up waiting for a bus that does not answer."""
         ...
 
 

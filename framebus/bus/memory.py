@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from framebus.bus import (
+    CommitCallback,
     Delivery,
     DeliveryCallback,
     OutgoingRecord,
@@ -137,9 +138,15 @@ class MemoryConsumer:
         self._bus = bus
         self._on_assigned: PartitionsCallback | None = None
         self._on_revoked: PartitionsCallback | None = None
+        self._on_committed: CommitCallback | None = None
         self._topics: tuple[str, ...] = ()
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
+
+    @property
+    def is_connected(self) -> bool:
+        """Always: it is in this process."""
+        return True
 
     def subscribe(
         self,
@@ -148,10 +155,11 @@ class MemoryConsumer:
         on_assigned: PartitionsCallback,
         on_revoked: PartitionsCallback,
         on_lost: PartitionsCallback,  # noqa: ARG002 - nothing takes partitions away in one process
+        on_committed: CommitCallback,
     ) -> None:
         """Joins; the partitions come with the next poll."""
         self._topics = tuple(topics)
-        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+        self._on_assigned, self._on_revoked, self._on_committed = on_assigned, on_revoked, on_committed
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first."""
@@ -183,6 +191,8 @@ class MemoryConsumer:
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Stores the offsets to read next."""
         self._bus.commit(offsets)
+        if self._on_committed is not None:
+            self._on_committed(offsets, None)
 
     def high_watermarks(self) -> dict[Partition, int]:
         """The offset after the newest record of each partition."""

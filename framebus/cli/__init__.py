@@ -1,6 +1,8 @@
 """The `framebus` command: the roof over the programs, the only place that composes them."""
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -8,10 +10,11 @@ from rich.markup import escape
 
 from framebus.cli import broker, consume, demo, detect, models, produce, tail, topics
 from framebus.errors import FramebusError, SettingsError
+from framebus.logs import get_logger, log_is_json
 
 app = typer.Typer(
     name="framebus",
-    help="Camera frames in, detections out, over Apache Kafka.",
+    epilog="Settings are environment variables, FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS first of all.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -25,12 +28,29 @@ app.command("tail")(tail.tail)
 app.command("demo")(demo.demo)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(metadata.version("framebus"))
+        raise typer.Exit
+
+
+@app.callback()
+def framebus(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Camera frames in, detections out, over Apache Kafka."""
+
+
 def main() -> None:
     """Runs the command line; an expected error is one clear line and exit code 1, or 2 for wrong usage."""
     try:
         app()
     except FramebusError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]error:[/] {escape(str(error))}"
-        )
+        if log_is_json():  # and stays so
+            get_logger("framebus").error(str(error))
+        else:
+            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(2 if isinstance(error, SettingsError) else 1)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from consumer.engines.engine import DetectionEngine
 
+_PIPED_COLUMNS = 400
+
 OnFailure = Callable[[Path, Exception], None]
 
 
@@ -55,6 +57,11 @@ def detect(
     for heading in ("confidence (0..1)", "left", "top", "right", "bottom"):
         table.add_column(heading, justify="right")
     annotated = _annotated_files(files, annotate) if annotate else {}
+    if annotate:
+        try:
+            annotate.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise typer.BadParameter(f"{annotate}: {error.strerror}", param_hint="--annotate") from error
     running = create_engine(stored, settings, name=engine)
     running.load()
     try:
@@ -69,8 +76,10 @@ def detect(
                 _annotate(annotated[Path(frame.encoded.frame_id)], frame, kept, stored)
     finally:
         running.close()
-    if not as_json:
-        Console().print(table)
+    if table.row_count:
+        console = Console()
+        # Off a terminal rich takes 80 columns, and would break long file names.
+        console.print(table, width=None if console.is_terminal else _PIPED_COLUMNS)
     if failed:
         raise typer.Exit(1)
 
@@ -84,6 +93,8 @@ def _read(files: Iterable[Path], max_pixels: int, on_failure: OnFailure) -> Iter
             data = file.read_bytes()
             image = decode(data, max_pixels)
             captured_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        except IsADirectoryError:
+            on_failure(file, OSError("is a directory; name the pictures in it"))
         except OSError as error:
             on_failure(file, OSError(error.strerror))
         except FrameError as error:
@@ -156,7 +167,6 @@ def _annotate(path: Path, frame: Frame, detections: Detections, model: StoredMod
 
     data = encode_jpeg(draw(frame.image, detections, model.labels))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="--annotate") from error

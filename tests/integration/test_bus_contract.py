@@ -1,7 +1,7 @@
 """What every bus must do: one suite, held by the memory bus, by Tansu and by Apache Kafka alike."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -72,12 +72,24 @@ class Member:
         self.consumer = consumer
         self.assigned: list[Partition] = []
         self.revoked: list[Partition] = []
+        self.committed: dict[Partition, int] = {}
         consumer.subscribe(
             [topic],
             on_assigned=self.assigned.extend,
             on_revoked=self.revoked.extend,
             on_lost=self.revoked.extend,
+            on_committed=self._on_committed,
         )
+
+    def _on_committed(self, offsets: Mapping[Partition, int], error: str | None) -> None:
+        assert error is None
+        self.committed.update(offsets)
+
+    def poll_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline
+            self.consumer.poll(0, 0.1)
 
     def read(self, count: int, timeout_s: float = TIMEOUT_S) -> list[Record]:
         records: list[Record] = []
@@ -189,12 +201,37 @@ def test_a_paused_partition_delivers_nothing_until_resumed(
     assert [int(record.value) for record in first + member.read(7)] == list(range(10))
 
 
+def test_a_paused_partition_that_left_and_came_back_delivers(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    if bus.name == "memory":
+        pytest.skip("the memory bus has one member, whom nothing is taken from")
+    first = join()
+    first.poll_until(lambda: len(first.assigned) == 4)
+    first.consumer.pause(first.assigned)
+    second = join()
+
+    def taken_over() -> bool:
+        second.consumer.poll(0, 0.1)
+        return bool(first.revoked)
+
+    first.poll_until(taken_over)
+    second.consumer.close()
+    first.poll_until(lambda: len(first.assigned) >= 4 + len(first.revoked))
+    publish(bus, topic, *((f"cam-{n}".encode(), b"x") for n in range(200)))
+
+    back = {record.partition for record in first.read(1)}
+    assert back <= set(first.revoked)
+    assert back
+
+
 def test_the_next_member_reads_on_from_the_commit(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
     [delivery, *_] = publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(10)))
     assert delivery.partition is not None
     first = join()
     assert len(first.read(10)) == 10
     first.consumer.commit({delivery.partition: 4})
+    first.poll_until(lambda: first.committed == {delivery.partition: 4})
     first.consumer.close()
     assert sorted(first.revoked) == sorted(first.assigned)
 

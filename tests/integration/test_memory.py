@@ -50,7 +50,7 @@ def consume(settings: Settings, joined: Event) -> None:
     )
 
     def watch() -> None:
-        while not pipeline.joined:
+        while pipeline.not_ready:
             time.sleep(0.05)
         joined.set()
 

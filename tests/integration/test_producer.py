@@ -23,7 +23,7 @@ from framebus.local_broker import BrokerKind, LocalBroker, TansuBroker, local_br
 from framebus.local_broker.ports import free_ports
 from framebus.settings import ProducerSettings, Settings, TopicSettings, load_settings
 from producer.app import Producer
-from producer.cameras import create_camera
+from producer.camera_spec import CameraSpec
 from producer.cameras.camera import Picture
 from tests.kafka import kafka_settings, unique
 from tests.pictures import jpeg, picture
@@ -97,10 +97,10 @@ def test_a_stock_client_reads_every_frame_of_every_camera(
     broker: LocalBroker, video: Path, pictures: Path
 ) -> None:
     topic = make_topic(broker)
-    cameras = {
-        "gate": create_camera(str(video), jpeg_quality=90),
-        "yard": create_camera(str(pictures), jpeg_quality=90, fps=100),
-    }
+    cameras = [
+        CameraSpec(id="gate", source=str(video)),
+        CameraSpec(id="yard", source=str(pictures), fps=100),
+    ]
 
     summary = Producer(settings_for(broker, topic), cameras).run(threading.Event())
 
@@ -123,7 +123,7 @@ def test_a_stock_client_reads_every_frame_of_every_camera(
 
 def test_a_missing_topic_is_an_error_before_any_camera_starts(broker: LocalBroker, tmp_path: Path) -> None:
     topic = unique("missing")
-    cameras = {"gone": create_camera(str(tmp_path / "gone.mp4"), jpeg_quality=90)}
+    cameras = [CameraSpec(id="gone", source=str(tmp_path / "gone.mp4"))]
 
     with pytest.raises(TransportError, match=rf"topic {topic} does not exist.*framebus topics create"):
         Producer(settings_for(broker, topic), cameras).run(threading.Event())
@@ -135,6 +135,8 @@ class Interrupting:
     After the first picture it waits, so that the producer has found its way to the broker before.
     """
 
+    live = False
+
     def __init__(self, broker_pid: int) -> None:
         self._broker_pid = broker_pid
 
@@ -144,7 +146,7 @@ class Interrupting:
                 os.kill(self._broker_pid, signal.SIGSTOP)
             if number == 250:
                 os.kill(self._broker_pid, signal.SIGCONT)
-            yield Picture(jpeg(), "image/jpeg", 0.01 if number else 2)
+            yield Picture(jpeg(), 0.01 if number else 2)
 
 
 @pytest.mark.slow
@@ -153,7 +155,9 @@ def test_an_outage_costs_the_oldest_frames_and_nothing_else() -> None:
         topic = make_topic(broker)
         settings = settings_for(broker, topic, max_buffer_frames=20)
 
-        summary = Producer(settings, {"gate": Interrupting(broker.pid)}).run(threading.Event())
+        camera = Interrupting(broker.pid)
+        producer = Producer(settings, [CameraSpec(id="gate", source="this test")], create=lambda *_: camera)
+        summary = producer.run(threading.Event())
 
         messages = read(broker, topic, summary.published)
     sequences = [int(headers_of(message)["ce_sequence"]) for message in messages]
@@ -171,7 +175,7 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(tmp_path: Path, video:
     broker = local_broker(load_settings(), BrokerKind.APACHE, data_directory=tmp_path / "kafka")
     with broker:
         topic = make_topic(broker)
-    cameras = {"gate": create_camera(str(video), jpeg_quality=90)}
+    cameras = [CameraSpec(id="gate", source=str(video))]
     producer = Producer(settings_for(broker, topic), cameras)
     with ThreadPoolExecutor() as threads:
         summary = threads.submit(producer.run, threading.Event())

@@ -75,15 +75,17 @@ def test_a_video_can_be_read(settings: Settings, name: str, width: int, height: 
     video.release()
 
 
-def test_the_command_fetches_once_and_skips_what_needs_apt_where_there_is_none(
+def test_the_command_fetches_once_and_skips_what_the_machine_lacks_the_client_for(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FRAMEBUS_MODELS_DIR", str(settings.models_dir))
     monkeypatch.setenv("FRAMEBUS_CACHE_DIR", str(settings.cache_dir))
     monkeypatch.setenv("PATH", str(tmp_path))
     for words in ("fetched", "already there"):
-        result = CliRunner().invoke(app, ["fetch", "videos"])
+        result = CliRunner().invoke(app, ["fetch", "all"])
         assert result.exit_code == 0
-        street, plaza = result.stdout.splitlines()
+        pedestrian, coco, street, plaza = result.stdout.splitlines()
+        assert pedestrian.startswith(f"pedestrian: {words}, {settings.models_dir / 'pedestrian'}")
+        assert coco.startswith("coco: skipped, for there is no npm here; install Node.js with npm")
         assert street.startswith(f"street: {words}, {video_path('street', settings)}")
         assert plaza == "plaza: skipped, for there is no apt here; it comes with Debian and Ubuntu"

@@ -1,9 +1,10 @@
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from tests.tools import settings_page
+from tests.tools import metrics_page, settings_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -13,9 +14,10 @@ PAGES = sorted(
 )
 
 
-def test_the_settings_page_is_what_the_settings_are() -> None:
-    assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.render(), (
-        "write it again: python -m tests.tools.settings_page"
+@pytest.mark.parametrize("page", [settings_page, metrics_page], ids=["settings", "metrics"])
+def test_a_written_page_says_what_is(page: ModuleType) -> None:
+    assert page.PAGE.read_text(encoding="utf-8") == page.render(), (
+        f"write it again: python -m {page.__name__}"
     )
 
 

@@ -29,8 +29,9 @@ class KafkaAdmin:
         except KafkaException as error:
             self._troubles.raise_if_hopeless()
             raise TransportError(
-                f"no broker answered at {self._bootstrap_servers}: {error.args[0].str()}; start one with "
-                "`framebus broker` or set FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS"
+                f"no broker answered at {self._bootstrap_servers}: "
+                f"{self._troubles.last or error.args[0].str()}; start one with `framebus broker`, set "
+                "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS, or mend the security options"
             ) from error
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 

@@ -1,6 +1,9 @@
 """What all three kinds of client share: how they are made, and what becomes of their complaints."""
 
+import json
 import logging
+import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -32,16 +35,29 @@ HOPELESS = frozenset(
     }
 )
 
+_STATISTICS_INTERVAL_MS = 5_000
+_REPEAT_INTERVAL_S = 30.0
+# What differs between two lines that say the same: times, counts, and which client says it.
+_PASSING_DETAIL = re.compile(r"\(after .*|#(consumer|producer)-\d+")
+
 log = get_logger("bus")
 
 Client = TypeVar("Client")
 
 
 class _ToLog(logging.Handler):
-    """Turns librdkafka's own lines into lines of our log."""
+    """Turns librdkafka's own lines into lines of our log; what repeats itself comes twice a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_s: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        log.log(record.levelno, "librdkafka", message=record.getMessage())
+        message = record.getMessage()
+        what, now_s = _PASSING_DETAIL.sub("", message), time.monotonic()
+        if now_s - self._last_s.get(what, -_REPEAT_INTERVAL_S) >= _REPEAT_INTERVAL_S:
+            self._last_s[what] = now_s
+            log.log(record.levelno, "librdkafka", message=message)
 
 
 _librdkafka = logging.Logger("librdkafka")
@@ -54,8 +70,12 @@ class Troubles:
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._hopeless: TransportError | None = None
+        self.last = ""
+        """What was said last, in words."""
 
     def __call__(self, error: KafkaError) -> None:  # noqa: D102
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says nothing of why
+            self.last = error.str()
         if error.fatal() or error.code() in HOPELESS:
             self._hopeless = TransportError(f"broker {self._bootstrap_servers}: {error.str()}")
         else:
@@ -70,6 +90,29 @@ class Troubles:
         """
         if self._hopeless is not None:
             raise self._hopeless
+
+
+class Connection:
+    """Whether a broker can be reached, as librdkafka's statistics tell it every few seconds."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self.is_up = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a client needs to be told to be followed."""
+        return {"statistics.interval.ms": _STATISTICS_INTERVAL_MS, "stats_cb": self._on_statistics}
+
+    def _on_statistics(self, statistics: str) -> None:
+        brokers = json.loads(statistics)["brokers"].values()
+        is_up = any(broker["state"] == "UP" for broker in brokers)
+        if is_up != self.is_up:
+            self.is_up = is_up
+            say = log.info if is_up else log.warning
+            say(
+                "a broker is there again" if is_up else "no broker can be reached", at=self._bootstrap_servers
+            )
 
 
 def new_client(kind: Callable[..., Client], settings: KafkaSettings, options: Mapping[str, Any]) -> Client:

@@ -1,5 +1,6 @@
 """Reading from Kafka."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -12,8 +13,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from framebus.bus import Partition, PartitionsCallback, Record
-from framebus.bus.kafka.client import HOPELESS, Troubles, log, new_client
+from framebus.bus import CommitCallback, Headers, Partition, PartitionsCallback, Record
+from framebus.bus.kafka.client import HOPELESS, Connection, Troubles, log, new_client
 from framebus.errors import TransportError
 from framebus.settings import KafkaSettings
 
@@ -33,6 +34,9 @@ READ_AHEAD = {
     "fetch.queue.backoff.ms": "20",
     "fetch.wait.max.ms": "100",
 }
+# One request for one partition, while the poll thread waits.
+_WATERMARK_TIMEOUT_S = 0.5
+_CLOSE_TIMEOUT_S = 5.0
 
 
 class KafkaConsumer:
@@ -40,6 +44,7 @@ class KafkaConsumer:
 
     def __init__(self, settings: KafkaSettings, **options: str) -> None:
         self._troubles = Troubles(settings.bootstrap_servers)
+        self._connection = Connection(settings.bootstrap_servers)
         self._consumer = new_client(
             Consumer,
             settings,
@@ -53,10 +58,19 @@ class KafkaConsumer:
                 "enable.auto.commit": "false",
                 "enable.auto.offset.store": "false",
                 "error_cb": self._troubles,
+                "on_commit": self._committed,
+                **self._connection.options,
             },
         )
         # Read by a poll that was to serve callbacks only; delivered by the next one that may.
         self._held: list[Record] = []
+        self._paused: set[Partition] = set()
+        self._on_committed: CommitCallback | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a broker can be reached, as of the last few seconds."""
+        return self._connection.is_up
 
     def subscribe(
         self,
@@ -65,8 +79,10 @@ class KafkaConsumer:
         on_assigned: PartitionsCallback,
         on_revoked: PartitionsCallback,
         on_lost: PartitionsCallback,
+        on_committed: CommitCallback,
     ) -> None:
         """Joins the group."""
+        self._on_committed = on_committed
 
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
             on_assigned(_from_kafka(partitions))
@@ -75,6 +91,8 @@ class KafkaConsumer:
             def take(_: Consumer, partitions: list[TopicPartition]) -> None:
                 gone = _from_kafka(partitions)
                 self._held = [record for record in self._held if record.partition not in gone]
+                # librdkafka would remember the pause, and read nothing of a partition that comes back.
+                self.resume(gone)
                 callback(gone)
 
             return take
@@ -101,39 +119,55 @@ class KafkaConsumer:
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Stops delivering these partitions."""
         self._consumer.pause(_to_kafka(partitions))
+        self._paused.update(partitions)
 
     def resume(self, partitions: Sequence[Partition]) -> None:
         """Delivers these partitions again."""
         self._consumer.resume(_to_kafka(partitions))
+        self._paused.difference_update(partitions)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Stores the offsets to read next and waits until the broker has them."""
-        wanted = [
-            TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()
-        ]
+        """Asks the broker to store the offsets to read next."""
+        wanted = [TopicPartition(one.topic, one.number, offset) for one, offset in offsets.items()]
         try:
-            stored = self._consumer.commit(offsets=wanted, asynchronous=False) or []
+            self._consumer.commit(offsets=wanted, asynchronous=True)
         except KafkaException as error:
-            raise TransportError(f"offsets could not be committed: {error.args[0].str()}") from error
-        for partition in stored:
-            if partition.error is not None:
-                raise TransportError(
-                    f"the offset of {partition.topic}/{partition.partition} could not be committed: "
-                    f"{partition.error.str()}"
-                )
+            self._committed(error.args[0], wanted)
+
+    def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        if self._on_committed is None:
+            return
+        for partition in partitions:
+            trouble = partition.error or error
+            self._on_committed(
+                {Partition(partition.topic, partition.partition): partition.offset},
+                None if trouble is None else trouble.str(),
+            )
 
     def high_watermarks(self) -> dict[Partition, int]:
-        """The offset after the newest record, as far as fetching has seen it."""
+        """The offset after the newest record: what fetching has seen, and asked for where it is paused."""
         watermarks = {}
         for assigned in self._consumer.assignment():
-            low_and_high = self._consumer.get_watermark_offsets(assigned, cached=True)
+            partition = Partition(assigned.topic, assigned.partition)
+            try:
+                low_and_high = (
+                    self._consumer.get_watermark_offsets(assigned, timeout=_WATERMARK_TIMEOUT_S)
+                    if partition in self._paused
+                    else self._consumer.get_watermark_offsets(assigned, cached=True)
+                )
+            except KafkaException:  # the broker is slow; the next time will tell
+                break
             if low_and_high is not None and low_and_high[1] >= 0:
-                watermarks[Partition(assigned.topic, assigned.partition)] = low_and_high[1]
+                watermarks[partition] = low_and_high[1]
         return watermarks
 
     def close(self) -> None:
-        """Leaves the group."""
-        self._consumer.close()
+        """Leaves the group, or gives that up when the broker does not answer."""
+        closing = threading.Thread(target=self._consumer.close, name="close", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_TIMEOUT_S)
+        if closing.is_alive():
+            log.warning("the broker does not answer; leaving without a word")
 
 
 def checked_record(message: Message) -> Record | None:
@@ -160,8 +194,21 @@ def _record(message: Message) -> Record:
         timestamp_ms=0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         key=message.key(),
         value=message.value() or b"",
-        headers=tuple(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
+        headers=_headers(message),
     )
+
+
+def _headers(message: Message) -> Headers:
+    try:
+        return tuple(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+    except SystemError:  # how confluent-kafka tells of a header whose name is not UTF-8
+        log.warning(
+            "headers cannot be read, going on without them",
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+        )
+        return ()
 
 
 def _from_kafka(partitions: Sequence[TopicPartition]) -> list[Partition]:

@@ -82,5 +82,5 @@ class KafkaProducer:
 
 def _delivery(error: KafkaError | None, message: Message) -> Delivery:
     if error is not None:
-        return Delivery(None, None, error.str())
+        return Delivery(None, None, error.str(), is_too_large=error.code() == KafkaError.MSG_SIZE_TOO_LARGE)
     return Delivery(Partition(str(message.topic()), int(message.partition() or 0)), message.offset())

@@ -76,8 +76,9 @@ class KafkaReader:
         except KafkaException as error:
             self._troubles.raise_if_hopeless()
             raise TransportError(
-                f"no broker answered at {self._bootstrap_servers}: {error.args[0].str()}; start one with "
-                "`framebus broker` or set FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS"
+                f"no broker answered at {self._bootstrap_servers}: "
+                f"{self._troubles.last or error.args[0].str()}; set FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS, "
+                "or mend the security options"
             ) from error
         if metadata.error is not None or not metadata.partitions:
             raise TransportError(f"topic {topic} does not exist; is a consumer for that model running?")

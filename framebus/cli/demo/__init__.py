@@ -13,10 +13,11 @@ from rich.console import Console
 from framebus import samples
 from framebus.cli.models import fetch_with_progress
 from framebus.cli.signals import stop_on_signals
-from framebus.errors import FramebusError
+from framebus.errors import FramebusError, SampleError
 from framebus.local_broker import BrokerKind, local_broker
+from framebus.logs import configure_logs
 from framebus.model_repository import ModelRepository
-from framebus.settings import Settings, load_settings
+from framebus.settings import LogSettings, Settings, load_settings
 
 VIDEOS = ("plaza", "street")
 
@@ -28,9 +29,8 @@ console = Console(stderr=True, highlight=False)
 
 def demo(
     model: Annotated[
-        str | None,
-        typer.Option(help="A sample or a model of yours; default: coco where npm is, else pedestrian."),
-    ] = None,
+        str, typer.Option(help="pedestrian, coco (80 classes, needs npm), or a model of yours.")
+    ] = "pedestrian",
     frames: Annotated[
         int | None, typer.Option(min=1, help="End after this many frames; default: at Ctrl-C.")
     ] = None,
@@ -49,9 +49,10 @@ def demo(
     from framebus.cli.demo.run import DemoRun
     from framebus.topics import topic_specs
 
+    # The programs have logs of their own; beside the table only what ends the demo is of interest.
+    configure_logs(LogSettings(level="error", format="console"))
     settings = load_settings()
     output.mkdir(parents=True, exist_ok=True)
-    model = model or default_model(settings)
     _bring_model(model, settings)
     videos = _fetch_videos(settings)
     with _broker(settings, broker) as (broker_name, bootstrap_servers):
@@ -74,15 +75,10 @@ def demo(
     console.print(f"annotated pictures and logs: {output}")
     typer.echo(json.dumps(summary) if as_json else _in_words(summary))
     unaccounted = summary["published"] - summary["processed"] - summary["dead"]
-    if unaccounted:
+    if unaccounted > 0:
         raise FramebusError(
             f"{unaccounted} frames have neither detections nor a dead letter; see {output / 'consumer.log'}"
         )
-
-
-def default_model(settings: Settings) -> str:
-    """Chooses the sample model that finds more, where it is here or can be had."""
-    return "coco" if _can_be_had(samples.read_samples()["coco"], settings) else "pedestrian"
 
 
 def _bring_model(name: str, settings: Settings) -> None:
@@ -92,22 +88,18 @@ def _bring_model(name: str, settings: Settings) -> None:
     ModelRepository(settings.models_dir).open(name)
 
 
-def _can_be_had(sample: samples.Sample, settings: Settings) -> bool:
-    """Whether a sample is here or can be fetched; if not, says why not."""
-    if samples.is_fetched(sample, settings):
-        return True
-    if reason := samples.lacking(sample):
-        console.print(f"without the {sample.kind} {sample.name}, for {reason}")
-    return reason is None
-
-
 def _fetch_videos(settings: Settings) -> dict[str, Path]:
-    """Brings the videos on first use; returns the video of each camera."""
+    """Brings the videos on first use, as far as they can be had; returns the video of each camera."""
     videos = {}
+    failure: SampleError | None = None
     for name in VIDEOS:
-        sample = samples.read_samples()[name]
-        if _can_be_had(sample, settings):
-            videos[name] = fetch_with_progress(sample, settings)
+        try:
+            videos[name] = fetch_with_progress(samples.read_samples()[name], settings)
+        except SampleError as error:
+            console.print(f"without the video {name}: {error}")
+            failure = error
+    if failure is not None and not videos:
+        raise failure
     if len(videos) == 1:  # two cameras are wanted, and both may look at the same street
         [(name, path)] = videos.items()
         videos = {f"{name}-1": path, f"{name}-2": path}

@@ -31,6 +31,7 @@ class Program:
     ) -> None:
         self.name = name
         self.log_file = log_directory / f"{name}.log"
+        self._asked_to_stop = False
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "framebus.cli", *arguments],
@@ -57,8 +58,10 @@ class Program:
         return code is not None
 
     def ask_to_stop(self) -> None:
-        """Sends SIGTERM; the program finishes what it holds."""
-        if self._process.poll() is None:
+        """Sends SIGTERM, once; the program finishes what it holds."""
+        # A second one could meet Python on its way out, when it no longer minds signals.
+        if not self._asked_to_stop and self._process.poll() is None:
+            self._asked_to_stop = True
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> None:

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,13 @@ class DemoRun:
                 self._wait_until_ready(consumer, stop)
             started_s = time.monotonic()
             ledger = Ledger(self._settings.topics, self._model_name, since=datetime.now(UTC))
-            producers = [] if stop.is_set() else self._start_cameras(programs)
-            self._follow(ledger, consumer, producers, stop)
+            producers: list[Program] = []
+            if not stop.is_set():  # else nothing was published, and the consumer has nothing to finish
+                producers = self._start_cameras(programs)
+                self._follow(ledger, consumer, producers, stop)
+                consumer.ask_to_stop()
+                consumer.wait()
             seconds = time.monotonic() - started_s
-            consumer.ask_to_stop()
-            consumer.wait()
             return {
                 "published": sum(producer.summary["published"] for producer in producers),
                 "processed": ledger.processed,
@@ -137,12 +139,17 @@ class DemoRun:
             self._settings.kafka.model_copy(update={"group_id": f"framebus-demo-reader-{os.getpid()}"})
         )
         reader.subscribe(
-            ledger.topics, on_assigned=lambda _: None, on_revoked=lambda _: None, on_lost=lambda _: None
+            ledger.topics,
+            on_assigned=lambda _: None,
+            on_revoked=lambda _: None,
+            on_lost=lambda _: None,
+            on_committed=lambda *_: None,
         )
+        live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
         try:
-            with Live(console=self._console, refresh_per_second=2) as live:
+            with live or nullcontext():
                 moved_s = time.monotonic()
-                while time.monotonic() - moved_s < _QUIET_TIMEOUT_S:
+                while not self._is_through(ledger, producers):
                     records = reader.poll(_POLL_RECORDS, _POLL_TIMEOUT_S)
                     for record in records:
                         annotation = ledger.add(record)
@@ -150,7 +157,13 @@ class DemoRun:
                             pictures.write(annotation)
                     if records:
                         moved_s = time.monotonic()
-                    live.update(table(ledger, title))
+                    elif time.monotonic() - moved_s > _QUIET_TIMEOUT_S:
+                        raise FramebusError(
+                            f"nothing came for {_QUIET_TIMEOUT_S:.0f} s, and {ledger.unanswered} frames have "
+                            f"no answer; see the logs in {self._output}"
+                        )
+                    if live is not None:
+                        live.update(table(ledger, title))
                     if ledger.published_bytes > (self._max_bytes or float("inf")) and not stop.is_set():
                         self._console.print("ending: this broker keeps all that is published in memory")
                         stop.set()
@@ -158,8 +171,8 @@ class DemoRun:
                         for producer in producers:
                             producer.ask_to_stop()
                     consumer.has_ended()
-                    if self._is_through(ledger, producers):
-                        return
+            if live is None:
+                self._console.print(table(ledger, title))
         finally:
             reader.close()
 

@@ -38,10 +38,26 @@ def test_a_frame_that_does_not_fit_waits_until_it_does() -> None:
 def test_waiting_for_room_or_emptiness_tells_whether_it_came() -> None:
     limit = Limit(max_frames=2, max_bytes=100)
     limit.take(1)
-    assert limit.wait_for_room(1, 0)
-    assert not limit.wait_for_room(2, 0)
+    assert limit.wait_for_room(0)
     assert not limit.wait_until_empty(0)
+    limit.take(1)
+    assert not limit.wait_for_room(0)
 
     limit.give_back(1)
-    assert limit.wait_for_room(99, 0), "more than the limit means all of it"
+    limit.give_back(1)
+    assert limit.wait_for_room(0)
     assert limit.wait_until_empty(0)
+
+
+def test_half_empty_means_frames_and_bytes() -> None:
+    limit = Limit(max_frames=4, max_bytes=100)
+    limit.take(40)
+    limit.take(10)
+    assert limit.is_half_empty()
+
+    limit.take(1)
+    assert not limit.is_half_empty(), "more than half of the frames"
+    limit.give_back(1)
+    limit.give_back(10)
+    limit.take(20)
+    assert not limit.is_half_empty(), "more than half of the bytes"

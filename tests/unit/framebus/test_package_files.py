@@ -1,15 +1,23 @@
 import hashlib
+import io
+import json
 import socket
 import subprocess
 import sys
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from framebus.errors import SampleError
-from framebus.package_files import Apt, Pip
+from framebus.package_files import Apt, Npm, Pip
 
 needs_apt = pytest.mark.skipif(Apt().missing() is not None, reason="apt is not here")
+needs_npm = pytest.mark.skipif(Npm().missing() is not None, reason="npm is not here")
 
 
 @pytest.fixture
@@ -110,6 +118,78 @@ def test_says_that_apt_has_no_such_package(tmp_path: Path) -> None:
         SampleError, match=r"apt-get cannot get tiny: .*Unable to locate package tiny.*apt-get update"
     ):
         Apt().download("tiny", folder, lambda _: None)
+
+
+@pytest.fixture
+def npm_package(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny-1.0.0.tgz"
+    manifest = json.dumps({"name": "tiny", "version": "1.0.0"}).encode()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in {"package.json": manifest, "models/a.bin": b"weights" * 1000}.items():
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *values: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def npm_registry(tmp_path: Path, npm_package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A registry on this machine that has one package."""
+    site = tmp_path / "registry"
+    site.mkdir()
+    (site / npm_package.name).write_bytes(npm_package.read_bytes())
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        version = {"name": "tiny", "version": "1.0.0", "dist": {"tarball": f"{address}/{npm_package.name}"}}
+        (site / "tiny").write_text(json.dumps({"name": "tiny", "versions": {"1.0.0": version}}))
+        monkeypatch.setenv("npm_config_registry", address)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@needs_npm
+@pytest.mark.usefixtures("npm_registry")
+def test_takes_files_out_of_an_npm_package(npm_package: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+    folder = tmp_path / "download"
+    folder.mkdir()
+    archive = Npm().download("tiny@1.0.0", folder, told.append)
+    assert archive.read_bytes() == npm_package.read_bytes()
+    assert list(folder.iterdir()) == [archive]
+    assert told[-1] >= npm_package.stat().st_size
+    Npm().extract(archive, {"package/models/a.bin": tmp_path / "a"})
+    assert (tmp_path / "a").read_bytes() == b"weights" * 1000
+    with pytest.raises(SampleError, match=r"tiny-1\.0\.0\.tgz is not the package .*: no package/gone\.bin"):
+        Npm().extract(archive, {"package/gone.bin": tmp_path / "b"})
+
+
+@needs_npm
+@pytest.mark.usefixtures("npm_registry")
+def test_says_that_the_registry_has_no_such_package(tmp_path: Path) -> None:
+    folder = tmp_path / "download"
+    folder.mkdir()
+    with pytest.raises(SampleError, match=r"npm cannot get gone@1\.0\.0: .*404.*check the network"):
+        Npm().download("gone@1.0.0", folder, lambda _: None)
+
+
+def test_refuses_what_is_no_npm_package(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tgz"
+    broken.write_bytes(b"not a package")
+    with pytest.raises(SampleError, match=r"broken\.tgz is not the package that was expected"):
+        Npm().extract(broken, {"package/a": tmp_path / "a"})
+
+
+def test_says_how_to_get_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Npm().missing() == "there is no npm here; install Node.js with npm (Debian: apt install npm)"
 
 
 def test_says_that_this_python_has_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
 import hashlib
+import re
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -6,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framebus.errors import SampleError
+from framebus.errors import ModelError, SampleError
 from framebus.label_map import read_label_map
 from framebus.model_config import read_model_config
 from framebus.samples import Sample, SampleFile, fetch, find_samples, is_fetched, read_samples, video_path
@@ -81,11 +83,8 @@ def test_fetches_a_model(make_sample: MakeSample, settings: Settings) -> None:
     assert folder == settings.models_dir / "tiny"
     assert (folder / "frozen_inference_graph.pb").read_bytes() == GRAPH
     assert (folder / "config.json").read_text() == "{}\n"
-    assert everything_below(settings.models_dir) == [
-        "tiny",
-        "tiny/config.json",
-        "tiny/frozen_inference_graph.pb",
-    ]
+    files = ["tiny", "tiny/config.json", "tiny/frozen_inference_graph.pb"]
+    assert everything_below(settings.models_dir) == files
     assert is_fetched(sample, settings)
 
 
@@ -208,20 +207,62 @@ def test_says_what_the_machine_lacks(
         fetch(make_sample(client="apt", package="opencv-doc"), settings)
 
 
+@pytest.fixture
+def unfrozen(make_sample: MakeSample) -> Sample:
+    """A sample whose frozen graph is built of a file in the package."""
+    return make_sample(files=[], tfjs_graph=["tiny_model/graph.pb"])
+
+
+def reversed_graph(tfjs_graph: Path, folder: Path) -> None:
+    assert (folder / "config.json").exists()
+    (folder / "frozen_inference_graph.pb").write_bytes((tfjs_graph / "graph.pb").read_bytes()[::-1])
+
+
+def test_builds_a_graph(unfrozen: Sample, settings: Settings) -> None:
+    folder = fetch(unfrozen, settings, build=reversed_graph)
+    assert (folder / "frozen_inference_graph.pb").read_bytes() == GRAPH[::-1]
+    assert everything_below(folder) == ["config.json", "frozen_inference_graph.pb"]
+    assert is_fetched(unfrozen, settings)
+    (folder / "frozen_inference_graph.pb").unlink()
+    assert not is_fetched(unfrozen, settings)
+
+
+def test_leaves_nothing_behind_when_the_graph_cannot_be_built(unfrozen: Sample, settings: Settings) -> None:
+    def fail(tfjs_graph: Path, folder: Path) -> None:
+        reversed_graph(tfjs_graph, folder)
+        raise ModelError("it does not run")
+
+    with pytest.raises(ModelError, match="it does not run"):
+        fetch(unfrozen, settings, build=fail)
+    assert everything_below(settings.models_dir) == []
+
+
+def test_says_how_to_get_a_graph_that_has_to_be_built(unfrozen: Sample, settings: Settings) -> None:
+    with pytest.raises(SampleError, match=r"graph of tiny has to be built; .*`framebus models fetch tiny`"):
+        fetch(unfrozen, settings)
+
+
+def test_says_that_a_graph_is_built_by_tensorflow(
+    unfrozen: Sample, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(SampleError, match=r"cannot fetch tiny.*TensorFlow.*pip install 'framebus\[cpu\]'"):
+        fetch(unfrozen, settings, build=reversed_graph)
+
+
 def test_a_name_or_a_group_finds_samples() -> None:
     def names(name: str) -> list[str]:
         return [sample.name for sample in find_samples(name)]
 
     assert names("pedestrian") == ["pedestrian"]
     assert names("videos") == ["street", "plaza"]
-    assert names("all") == ["pedestrian", "street", "plaza"]
+    assert names("all") == ["pedestrian", "coco", "street", "plaza"]
 
 
 def test_an_unknown_sample_is_answered_with_those_there_are() -> None:
-    with pytest.raises(
-        SampleError, match="no sample is called coco; there are pedestrian, street, plaza, videos, all"
-    ):
-        find_samples("coco")
+    known = "pedestrian, coco, street, plaza, videos, all"
+    with pytest.raises(SampleError, match=f"no sample is called yolo; there are {known}"):
+        find_samples("yolo")
 
 
 def test_finds_a_video_that_was_fetched(settings: Settings, tmp_path: Path) -> None:
@@ -249,10 +290,10 @@ def test_texts_of_the_manifest_are_a_label_map_and_a_config(sample: Sample, tmp_
     assert config.number_of_classes == len(labels)
 
 
-def test_every_pip_package_of_the_manifest_is_pinned_and_checked() -> None:
+def test_every_package_of_the_manifest_is_pinned_and_checked_where_its_version_stays() -> None:
     for sample in read_samples().values():
         assert sample.description
         assert sample.licence
-        if sample.client == "pip":
-            assert "==" in sample.package
+        if sample.client != "apt":
+            assert re.search(r"(==|@)\d", sample.package)
             assert sample.sha256 is not None

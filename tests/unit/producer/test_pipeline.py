@@ -1,50 +1,23 @@
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from framebus.bus import BusProducer
 from framebus.bus.memory import MemoryBus, MemoryProducer
 from framebus.errors import CameraError, TransportError
-from framebus.frames import EncodedFrame
 from framebus.images import decode
-from framebus.settings import ProducerSettings, Settings
-from framebus.wire import decode_frame
+from framebus.settings import Settings
+from producer import camera_set as camera_set_module
 from producer import pipeline as pipeline_module
+from producer.camera_spec import CameraSpec
 from producer.cameras import create_camera
 from producer.cameras.camera import Camera, Picture
-from producer.metrics import ProducerMetrics
-from producer.pipeline import Pipeline
 from tests.pictures import jpeg
 from tests.unit.producer.brokers import DistantBroker
-from tests.unit.producer.conftest import MakeDirectory, MakeVideo
-
-MakePipeline = Callable[..., Pipeline]
-
-
-@pytest.fixture
-def make_pipeline(metrics: ProducerMetrics) -> MakePipeline:
-    def make(
-        cameras: Mapping[str, Camera],
-        producer: BusProducer,
-        *,
-        loop: bool = False,
-        max_frames: int | None = None,
-        **limits: float,
-    ) -> Pipeline:
-        return Pipeline(
-            settings=Settings(producer=ProducerSettings.model_validate(limits)),
-            cameras=cameras,
-            producer=producer,
-            metrics=metrics,
-            loop=loop,
-            max_frames=max_frames,
-        )
-
-    return make
+from tests.unit.producer.conftest import MakeDirectory, MakePipeline, MakeVideo, on_the_bus
 
 
 @pytest.fixture(autouse=True)
@@ -59,31 +32,26 @@ def _cameras_end() -> Iterator[None]:
 
 
 def camera(path: Path, fps: float = 10_000) -> Camera:
-    return create_camera(str(path), jpeg_quality=90, fps=fps)
-
-
-def on_the_bus(bus: MemoryBus) -> dict[str, list[EncodedFrame]]:
-    """Every frame that was published, by camera, in the order of the bus."""
-    frames: dict[str, list[EncodedFrame]] = {}
-    for record in bus.read(dict.fromkeys(bus.partitions_of("frames"), 0), 10_000, 0):
-        frame = decode_frame(record)
-        frames.setdefault(frame.camera_id, []).append(frame)
-    return frames
+    return create_camera(CameraSpec(id="any", source=str(path), fps=fps), Settings())
 
 
 class Hanging:
     """A camera that gives one picture and then nothing more until it is released."""
 
+    live = False
+
     def __init__(self) -> None:
         self.released = threading.Event()
 
     def pictures(self) -> Generator[Picture, None, None]:
-        yield Picture(jpeg(), "image/jpeg", 0)
+        yield Picture(jpeg(), 0)
         self.released.wait()
 
 
 class Announcing:
     """A camera that says when its last picture was taken."""
+
+    live = False
 
     def __init__(self, count: int, *, at_the_end: Callable[[], None]) -> None:
         self._count = count
@@ -91,15 +59,17 @@ class Announcing:
 
     def pictures(self) -> Generator[Picture, None, None]:
         for _ in range(self._count):
-            yield Picture(jpeg(), "image/jpeg", 0)
+            yield Picture(jpeg(), 0)
         self._at_the_end()
 
 
 class Buggy:
     """A camera with a bug."""
 
+    live = False
+
     def pictures(self) -> Generator[Picture, None, None]:
-        yield Picture(jpeg(), "image/jpeg", 0)
+        yield Picture(jpeg(), 0)
         raise ZeroDivisionError("a bug")
 
 
@@ -120,7 +90,11 @@ def test_every_frame_of_every_camera_reaches_the_bus_in_order(
     assert summary.as_json() == {
         "published": 50,
         "dropped": 0,
-        "cameras": {"gate": {"published": 30, "dropped": 0}, "yard": {"published": 20, "dropped": 0}},
+        "skipped": 0,
+        "cameras": {
+            "gate": {"published": 30, "dropped": 0, "skipped": 0},
+            "yard": {"published": 20, "dropped": 0, "skipped": 0},
+        },
     }
 
 
@@ -191,7 +165,7 @@ def test_a_camera_that_hangs_is_logged_and_holds_up_neither_the_others_nor_the_e
     make_directory: MakeDirectory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "_SILENCE_S", 0.05)
+    monkeypatch.setattr(camera_set_module, "_SILENCE_S", 0.05)
     monkeypatch.setattr(pipeline_module, "_CAMERA_PATIENCE_S", 0.1)
     stop, hanging = threading.Event(), Hanging()
 
@@ -273,4 +247,4 @@ def test_a_stop_before_the_start_opens_no_camera(
 
     summary = make_pipeline({"gone": camera(tmp_path / "gone.mp4")}, MemoryProducer(bus)).run(stop)
 
-    assert summary.as_json()["cameras"] == {"gone": {"published": 0, "dropped": 0}}
+    assert summary.as_json()["cameras"] == {"gone": {"published": 0, "dropped": 0, "skipped": 0}}

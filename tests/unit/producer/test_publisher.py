@@ -25,7 +25,9 @@ def buffer() -> FrameBuffer:
 
 @pytest.fixture
 def tally(metrics: ProducerMetrics) -> Tally:
-    return Tally(["gate"], metrics)
+    tally = Tally(metrics)
+    tally.expect(["gate"])
+    return tally
 
 
 @pytest.fixture

@@ -3,31 +3,56 @@ from pathlib import Path
 import pytest
 
 from framebus.errors import CameraError
+from framebus.settings import Settings
+from producer.camera_spec import CameraSpec
 from producer.cameras import create_camera
+from producer.cameras.camera import Camera
+from producer.cameras.ffmpeg import VideoStream
+from producer.cameras.http import HttpCamera
+from producer.cameras.webcam import Webcam
 from tests.unit.producer.conftest import MakeDirectory, MakeVideo
+
+
+def camera_of(source: object, fps: float | None = None) -> Camera:
+    return create_camera(CameraSpec(id="gate", source=str(source), fps=fps), Settings())
 
 
 @pytest.mark.parametrize(("fps", "lasts_s"), [(None, 1 / 25), (5, 1 / 5)])
 def test_a_file_is_a_video(make_video: MakeVideo, fps: float | None, lasts_s: float) -> None:
-    camera = create_camera(str(make_video(frames=3, fps=25)), jpeg_quality=90, fps=fps)
+    camera = camera_of(make_video(frames=3, fps=25), fps)
 
     assert [picture.lasts_s for picture in camera.pictures()] == [lasts_s] * 3
+    assert not camera.live
 
 
 @pytest.mark.parametrize(("fps", "lasts_s"), [(None, 1), (5, 1 / 5)])
 def test_a_directory_holds_pictures(make_directory: MakeDirectory, fps: float | None, lasts_s: float) -> None:
-    camera = create_camera(str(make_directory(frames=3)), jpeg_quality=90, fps=fps)
+    camera = camera_of(make_directory(frames=3), fps)
 
     assert [picture.lasts_s for picture in camera.pictures()] == [lasts_s] * 3
+    assert not camera.live
 
 
-def test_the_quality_decides_the_size_of_a_video_s_pictures(make_video: MakeVideo) -> None:
-    path = str(make_video(frames=1))
-    (coarse,), (fine,) = (create_camera(path, jpeg_quality=quality).pictures() for quality in (20, 95))
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("rtsp://10.0.0.7/stream1", VideoStream),
+        ("RTSPS://user:password@10.0.0.7:322/stream1", VideoStream),
+        ("http://10.0.0.7/video.mjpg", HttpCamera),
+        ("HTTPS://10.0.0.7/snapshot.jpg", HttpCamera),
+        ("webcam:3", Webcam),
+        ("/dev/video3", Webcam),
+    ],
+)
+def test_the_source_tells_the_kind_of_a_live_camera(source: str, kind: type[Camera]) -> None:
+    camera = camera_of(source)
 
-    assert len(coarse.data) < len(fine.data)
+    assert isinstance(camera, kind)
+    assert camera.live
 
 
 def test_what_is_neither_is_an_error_when_it_is_read(tmp_path: Path) -> None:
-    with pytest.raises(CameraError, match="a camera is a video file or a directory of pictures"):
-        list(create_camera(str(tmp_path / "gone"), jpeg_quality=90).pictures())
+    with pytest.raises(
+        CameraError, match="a camera is a video file, a directory of pictures, a URL or a web"
+    ):
+        list(camera_of(tmp_path / "gone").pictures())

@@ -1,0 +1,45 @@
+"""Writes docs/metrics.md from the metrics themselves: python -m tests.tools.metrics_page."""
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from consumer.metrics import ConsumerMetrics
+from producer.metrics import ProducerMetrics
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+_HEAD = """\
+# Metrics
+
+Every program has an HTTP port (`FRAMEBUS_CONSUMER__HTTP_PORT`, `FRAMEBUS_PRODUCER__HTTP_PORT`) with
+`/metrics` for Prometheus, `/healthz` (200 while the program lives) and `/readyz` (200 while it does its work,
+else 503 and why not).
+
+The label `camera` names the first cameras seen (`..._METRICS_CAMERAS` of them, 200 by default); the rest is
+`other`.
+
+This page is written by `python -m tests.tools.metrics_page`.
+"""
+
+
+def render() -> str:
+    """The page."""
+    lines = [_HEAD]
+    for title, metrics in (
+        ("Consumer", ConsumerMetrics(CollectorRegistry(), 1)),
+        ("Producer", ProducerMetrics(CollectorRegistry(), 1)),
+    ):
+        lines += [f"## {title}", "", "| metric | kind | labels | |", "| --- | --- | --- | --- |"]
+        for metric in vars(metrics).values():
+            if isinstance(metric, MetricWrapperBase):
+                name = metric._name + ("_total" if metric._type == "counter" else "")
+                labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+                lines.append(f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
