@@ -30,7 +30,7 @@ _BOX_EDGES = ("leftX", "topY", "rightX", "bottomY")
 _DETECTIONS_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:framebus:detections")
 # What a dead letter keeps of an error's text, which may quote its input.
 _MAX_ERROR_TEXT = 1_000
-# Upper bounds of what Kafka adds to a record that travels alone in its batch, and to each of its headers.
+# Upper bounds of what Kafka adds to a record alone in its batch, and to each of its headers.
 _RECORD_OVERHEAD_BYTES = 128
 _HEADER_OVERHEAD_BYTES = 10
 

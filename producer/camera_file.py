@@ -16,7 +16,7 @@ from producer.camera_spec import CameraSpec
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, for YAML would take the last one: a dash that is missing loses a camera."""
+    """Refuses a key that is there twice: YAML would take the last, and a missing dash would lose a camera."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Reads a mapping."""
