@@ -16,12 +16,12 @@ from producer.camera_spec import CameraSpec
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice: YAML would take the last, and a missing dash would lose a camera."""
+    """Refuses a key that is there twice. YAML takes the last: where a dash is missing, a camera is lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Reads a mapping."""
         seen = set()
-        for key, _ in node.value:
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise ConstructorError(problem=f"{key.value} is there twice", problem_mark=key.start_mark)
             seen.add(key.value)

@@ -124,6 +124,6 @@ class LiveFeed:
         """Tells of a change; the same trouble again and again is told once."""
         if not self._stop.is_set() and trouble != self._trouble:
             event = "camera lost" if self.connected else "camera cannot be read"
-            log.warning(event, camera=self._camera_id, error=trouble, then="it is tried again and again")
+            log.warning(event, camera=self._camera_id, error=trouble)
         self.connected = False
         self._trouble = trouble

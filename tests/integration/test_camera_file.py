@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from framebus.bus import TopicSpec
@@ -174,17 +175,41 @@ def read_topic(broker: LocalBroker, topic: str, count: int) -> list[Message]:
     return messages
 
 
-def test_a_wrong_camera_file_is_refused_at_start(tmp_path: Path) -> None:
-    file = tmp_path / "cameras.yaml"
-    file.write_text("cameras: [{id: gate, source: 'rtsp://user:s3cret@gate/live', jpg_quality: 90}]")
+@pytest.mark.parametrize(
+    ("content", "options", "complaint"),
+    [
+        (
+            "cameras: [{id: gate, source: 'rtsp://user:s3cret@gate/live', jpg_quality: 90}]",
+            [],
+            "cameras.yaml: camera 'gate': jpg_quality: no such key; did you mean jpeg_quality?",
+        ),
+        (
+            "cameras: [{id: gate, source: 'rtsp://user:s3cret@gate/live'}]",
+            ["--camera", "gate=gate.mp4"],
+            "camera 'gate' is in cameras.yaml and given with --camera too",
+        ),
+        (
+            "cameras: [{id: gate, source: 'rtsp://user:s3cret@gate/live'}]",
+            ["--camera", "yard=rtsp://user:s3cret@yard/live", "--fps", "5"],
+            "camera 'yard': fps: a stream comes at its own rate; limit it with max_fps",
+        ),
+    ],
+    ids=["unknown key", "given twice", "rate of a stream"],
+)
+def test_what_is_wrong_is_refused_at_start(
+    tmp_path: Path, content: str, options: list[str], complaint: str
+) -> None:
+    (tmp_path / "cameras.yaml").write_text(content)
 
     done = subprocess.run(
-        [sys.executable, "-m", "framebus.cli", "produce", "--cameras", str(file)],
+        [sys.executable, "-m", "framebus.cli", "produce", "--cameras", "cameras.yaml", *options],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
     )
 
     assert done.returncode == 2
-    assert f"{file}: camera 'gate': jpg_quality: no such key; did you mean jpeg_quality?" in done.stderr
+    assert complaint in done.stderr
     assert "s3cret" not in done.stderr

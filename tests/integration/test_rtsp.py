@@ -21,6 +21,7 @@ from producer.camera_spec import CameraSpec
 from producer.cameras import create_camera
 from producer.encoder import Encoder
 from tests.integration.scenes import Scene, Script
+from tests.unit.producer.http_camera import mute_server
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 # GStreamer's bindings are a part of the system, not of the environment that the tests run in.
@@ -188,6 +189,20 @@ def test_a_camera_that_falls_silent_holds_up_neither_the_others_nor_the_end(serv
         assert scene.events("yard") == ["camera connected"]
         assert scene.events("gate")[:2] == ["camera connected", "camera lost"]
         server.send(signal.SIGCONT)
+
+
+def test_a_camera_that_hangs_while_it_is_opened_keeps_no_other_from_being_opened(server: RtspServer) -> None:
+    with mute_server() as mute:
+        scene = Scene(
+            *(camera(f"rtsp://127.0.0.1:{mute}/live", f"mute {number}") for number in range(3)),
+            camera(server.url("/live")),
+            camera_timeout_s=10,
+        )
+        started_s = time.monotonic()
+
+        scene.play(scene.more_frames("gate"))
+
+        assert time.monotonic() - started_s - scene.stop_s < 6
 
 
 def test_a_camera_that_changes_its_size_goes_on(server: RtspServer) -> None:
