@@ -241,7 +241,7 @@ def encode_dead_letter(
 
     letter = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why()))
     whole_bytes = _record_bytes(letter)
-    if _record_bytes(letter) > max_bytes:
+    if whole_bytes > max_bytes:
         letter = replace(letter, value=b"", headers=(*record.headers, *why("value")))
     if _record_bytes(letter) > max_bytes:
         letter = replace(letter, headers=why("value and headers"))

@@ -18,7 +18,6 @@ class KafkaAdmin:
     """Looks after topics; see `framebus.bus.BusAdmin`."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._bootstrap_servers = settings.bootstrap_servers
         self._troubles = Troubles(settings.bootstrap_servers)
         self._admin = new_client(AdminClient, settings, {**settings.options, "error_cb": self._troubles})
 
@@ -28,11 +27,7 @@ class KafkaAdmin:
             metadata = self._admin.list_topics(timeout=_REQUEST_TIMEOUT_S)
         except KafkaException as error:
             self._troubles.raise_if_hopeless()
-            raise TransportError(
-                f"no broker answered at {self._bootstrap_servers}: "
-                f"{self._troubles.last or error.args[0].str()}; start one with `framebus broker`, set "
-                "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS, or mend the security options"
-            ) from error
+            raise self._troubles.no_answer(error) from error
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
     def create_topics(self, topics: Sequence[TopicSpec]) -> list[str]:

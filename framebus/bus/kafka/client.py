@@ -82,6 +82,13 @@ class Troubles:
             # librdkafka says the same on its log, and there it holds back what repeats itself.
             log.debug("broker trouble", broker=self._bootstrap_servers, error=error.str())
 
+    def no_answer(self, error: KafkaException) -> TransportError:
+        """What to raise for a request that no broker answered."""
+        return TransportError(
+            f"no broker answered at {self._bootstrap_servers}: {self.last or error.args[0].str()}; start one "
+            "with `framebus broker`, set FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS, or mend the security options"
+        )
+
     def raise_if_hopeless(self) -> None:
         """Raises what only a person can mend.
 

@@ -18,7 +18,6 @@ class KafkaReader:
     """Follows topics, or reads single records, and never commits anything."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._bootstrap_servers = settings.bootstrap_servers
         self._troubles = Troubles(settings.bootstrap_servers)
         self._consumer = new_client(
             Consumer,
@@ -75,11 +74,7 @@ class KafkaReader:
             metadata = self._consumer.list_topics(topic, timeout=_REQUEST_TIMEOUT_S).topics[topic]
         except KafkaException as error:
             self._troubles.raise_if_hopeless()
-            raise TransportError(
-                f"no broker answered at {self._bootstrap_servers}: "
-                f"{self._troubles.last or error.args[0].str()}; set FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS, "
-                "or mend the security options"
-            ) from error
+            raise self._troubles.no_answer(error) from error
         if metadata.error is not None or not metadata.partitions:
             raise TransportError(f"topic {topic} does not exist; is a consumer for that model running?")
         return len(metadata.partitions)

@@ -1,7 +1,5 @@
 """Runs the demo's programs and follows the topics until every frame is accounted for."""
 
-import os
-import socket
 import threading
 import time
 import urllib.error
@@ -15,11 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from framebus.bus.kafka import KafkaConsumer
+from framebus.bus.kafka import KafkaReader
 from framebus.cli.demo.display import PictureWriter, table
 from framebus.cli.demo.ledger import Ledger
 from framebus.cli.demo.programs import Program
 from framebus.errors import FramebusError
+from framebus.local_broker.ports import free_ports
 from framebus.settings import Settings
 
 _READY_TIMEOUT_S = 120.0
@@ -60,7 +59,7 @@ class DemoRun:
         self._max_bytes = max_bytes
         self._output = output
         self._console = console
-        self._http_port = _free_port()
+        [self._http_port] = free_ports(1)
         self._environment = {
             "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
             "FRAMEBUS_KAFKA__GROUP_ID": settings.kafka.group_id,
@@ -135,16 +134,8 @@ class DemoRun:
     ) -> None:
         pictures = PictureWriter(self._output)
         title = f"framebus demo on {self._settings.kafka.bootstrap_servers}, pictures in {self._output}"
-        reader = KafkaConsumer(
-            self._settings.kafka.model_copy(update={"group_id": f"framebus-demo-reader-{os.getpid()}"})
-        )
-        reader.subscribe(
-            ledger.topics,
-            on_assigned=lambda _: None,
-            on_revoked=lambda _: None,
-            on_lost=lambda _: None,
-            on_committed=lambda *_: None,
-        )
+        reader = KafkaReader(self._settings.kafka)
+        reader.follow(ledger.topics, from_start=True)
         live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
         try:
             with live or nullcontext():
@@ -181,9 +172,3 @@ class DemoRun:
             return False
         published = sum(int(producer.summary["published"]) for producer in producers)
         return ledger.published >= published and ledger.unanswered == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
