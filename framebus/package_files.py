@@ -184,9 +184,11 @@ def _run(
 
 def _size_bytes(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # the client renames and deletes meanwhile
-            total += path.stat().st_size
+    # The client renames and deletes meanwhile; rglob would end at a folder that is gone.
+    for directory, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(directory, name).stat().st_size
     return total
 
 

@@ -180,6 +180,34 @@ def test_says_that_the_registry_has_no_such_package(tmp_path: Path) -> None:
         Npm().download("gone@1.0.0", folder, lambda _: None)
 
 
+RESTLESS_CLIENT = """#!{python}
+import os, pathlib, shutil, sys, time
+cache = pathlib.Path(sys.argv[sys.argv.index("--cache") + 1])
+folder = pathlib.Path(sys.argv[sys.argv.index("--pack-destination") + 1])
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    for number in range(300):
+        (cache / str(number) / "a").mkdir(parents=True)
+    for number in range(300):
+        shutil.rmtree(cache / str(number))
+(folder / "tiny.tgz").touch()
+"""
+
+
+def test_watches_a_client_that_deletes_folders_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = tmp_path / "npm"
+    client.write_text(RESTLESS_CLIENT.format(python=sys.executable))
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told: list[int] = []
+    folder = tmp_path / "download"
+    folder.mkdir()
+    assert Npm().download("tiny@1.0.0", folder, told.append) == folder / "tiny.tgz"
+    assert told
+
+
 def test_refuses_what_is_no_npm_package(tmp_path: Path) -> None:
     broken = tmp_path / "broken.tgz"
     broken.write_bytes(b"not a package")
