@@ -1,6 +1,7 @@
-"""The consumer program: loads the model, joins the group, and runs the pipeline until it is told to stop."""
+"""The consumer program: loads the models of its routes and runs a pipeline for each until it is told to stop."""
 
 import threading
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
@@ -8,12 +9,17 @@ from consumer.engines.engine import create_engine
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
 from consumer.pipeline import Pipeline
+from framebus.bus import BusAdmin
 from framebus.bus.kafka import KafkaAdmin, KafkaConsumer, KafkaProducer
+from framebus.errors import TransportError
 from framebus.health import HttpServer, health_app
 from framebus.logs import get_logger
-from framebus.model_repository import ModelRepository
+from framebus.model_repository import ModelRepository, StoredModel
+from framebus.routes import Routes, ensure_consumer_topics, group_id, load_routes
 from framebus.settings import Settings
-from framebus.topics import ensure_consumer_topics
+
+# How soon a new topic is read that matches a route's regular expression.
+_TOPICS_INTERVAL_S = 5.0
 
 log = get_logger("consumer")
 
@@ -23,23 +29,24 @@ class Consumer:
 
     Args:
         settings: All settings.
-        engine_name: Wins over the engine that the model's config.json names.
+        engine_name: Wins over the engines that the models' config.json name.
     """
 
     def __init__(self, settings: Settings, *, engine_name: str | None = None) -> None:
         self._settings = settings
         self._engine_name = engine_name
-        self._pipeline: Pipeline | None = None
+        self._pipelines: Sequence[Pipeline] = ()
 
     def run(self, stop: threading.Event) -> None:
         """Runs until `stop` is set, then drains.
 
         Raises:
-            ModelError: The model cannot be loaded.
+            ModelError: A model cannot be loaded.
             SettingsError: A setting is wrong.
             TransportError: The bus failed for good.
         """
         settings = self._settings
+        routes = load_routes(settings)
         registry = CollectorRegistry()
         metrics = ConsumerMetrics(registry, settings.consumer.metrics_cameras)
         http = HttpServer(
@@ -48,42 +55,97 @@ class Consumer:
             settings.consumer.http_port,
             port_setting="FRAMEBUS_CONSUMER__HTTP_PORT",
         )
-        model = ModelRepository(settings.models_dir).open(settings.consumer.model)
+        models = [self._open(name) for name in routes.models]
+        engines = [create_engine(model, settings, name=self._engine_name) for model in models]
+        http.start()
+        try:
+            # What is wrong with the bus shows at once, and not after the models have loaded.
+            admin = KafkaAdmin(settings.kafka)
+            created = ensure_consumer_topics(admin, routes, settings.topics)
+            log.info("topics are there", created=created)
+            clients = [self._clients(model.name) for model in models]
+            for model, engine in zip(models, engines, strict=True):
+                engine.load()
+                log.info("model loaded", model=model.name, version=model.version, device=engine.device)
+            self._pipelines = [
+                Pipeline(
+                    settings=settings,
+                    routes=routes,
+                    host=ModelHost(model, engine),
+                    consumer=consumer,
+                    producer=producer,
+                    metrics=metrics,
+                )
+                for model, engine, (consumer, producer) in zip(models, engines, clients, strict=True)
+            ]
+            self._run_pipelines(routes, admin, stop)
+            log.info("drained and stopped")
+            for engine in engines:
+                engine.close()
+        finally:
+            http.stop()
+
+    def _open(self, name: str) -> StoredModel:
+        model = ModelRepository(self._settings.models_dir).open(name)
         if 0 < model.thresholds.confidence < 1:
             log.warning(
                 "the model's confidence is below 1 %, and in config.json it is written in percent",
                 model=model.name,
                 confidence=model.thresholds.confidence,
             )
-        engine = create_engine(model, settings, name=self._engine_name)
-        http.start()
-        try:
-            # What is wrong with the bus shows at once, and not after the model has loaded.
-            created = ensure_consumer_topics(KafkaAdmin(settings.kafka), settings.topics, model.name)
-            log.info("topics are there", created=created)
-            consumer = KafkaConsumer(settings.kafka)
-            producer = KafkaProducer(
-                settings.kafka, **{"message.max.bytes": str(settings.topics.max_message_bytes)}
-            )
-            engine.load()
-            log.info("model loaded", model=model.name, version=model.version, device=engine.device)
-            self._pipeline = Pipeline(
-                settings=settings,
-                host=ModelHost(model, engine),
-                consumer=consumer,
-                producer=producer,
-                metrics=metrics,
-            )
-            self._pipeline.run(stop)
-            log.info("drained and stopped")
-            engine.close()
-        finally:
-            http.stop()
+        return model
+
+    def _clients(self, model: str) -> tuple[KafkaConsumer, KafkaProducer]:
+        kafka, topics = self._settings.kafka, self._settings.topics
+        return (
+            KafkaConsumer(kafka.model_copy(update={"group_id": group_id(kafka, model)})),
+            KafkaProducer(kafka, **{"message.max.bytes": str(topics.max_message_bytes)}),
+        )
+
+    def _run_pipelines(self, routes: Routes, admin: BusAdmin, stop: threading.Event) -> None:
+        """Runs all pipelines until they are told to stop; one that fails stops the others, which drain."""
+        failures: list[BaseException] = []
+
+        def run(pipeline: Pipeline) -> None:
+            try:
+                pipeline.run(stop)
+            except BaseException as error:
+                log.error("pipeline failed", model=pipeline.model, error=str(error) or repr(error))
+                failures.append(error)
+                stop.set()
+
+        threads = [
+            threading.Thread(target=run, args=(pipeline,), name=pipeline.model)
+            for pipeline in self._pipelines
+        ]
+        if any(routes.has_patterns(pipeline.model) for pipeline in self._pipelines):
+            self._follow(routes, admin)
+            threads.append(threading.Thread(target=self._keep_following, args=(routes, admin, stop)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    def _follow(self, routes: Routes, admin: BusAdmin) -> None:
+        existing = admin.partition_counts()
+        for pipeline in self._pipelines:
+            pipeline.follow(routes.topics_of(pipeline.model, existing))
+
+    def _keep_following(self, routes: Routes, admin: BusAdmin, stop: threading.Event) -> None:
+        while not stop.wait(_TOPICS_INTERVAL_S):
+            try:
+                self._follow(routes, admin)
+            except TransportError as error:
+                log.warning("topics cannot be listed, trying again", error=str(error))
 
     def _not_alive(self) -> str | None:
-        return None if self._pipeline is None else self._pipeline.not_alive
+        reasons = (pipeline.not_alive for pipeline in self._pipelines)
+        return next((reason for reason in reasons if reason), None)
 
     def _not_ready(self) -> str | None:
-        if self._pipeline is None:
-            return f"model {self._settings.consumer.model} is loading"
-        return self._pipeline.not_ready
+        if not self._pipelines:
+            return "models are loading"
+        reasons = ((pipeline.model, pipeline.not_ready) for pipeline in self._pipelines)
+        return next((f"model {model}: {reason}" for model, reason in reasons if reason), None)

@@ -21,6 +21,7 @@ class Assignment:
     """Follows the group's word on partitions; used by the thread that polls.
 
     Args:
+        model: The model that the group is for.
         consumer: The member of the group.
         commit_interval_s: How often finished offsets are committed.
         revoke_timeout_s: Longest wait for the frames in flight of partitions that are to be given away.
@@ -32,6 +33,7 @@ class Assignment:
     def __init__(
         self,
         *,
+        model: str,
         consumer: BusConsumer,
         commit_interval_s: float,
         revoke_timeout_s: float,
@@ -39,6 +41,7 @@ class Assignment:
         has_failed: Callable[[], bool],
         metrics: ConsumerMetrics,
     ) -> None:
+        self._model = model
         self._consumer = consumer
         self._commit_interval_s = commit_interval_s
         self._revoke_timeout_s = revoke_timeout_s
@@ -55,7 +58,7 @@ class Assignment:
         """Whether the group has given this consumer its share of the partitions, which may be none."""
 
     def join(self, topics: Sequence[str]) -> None:
-        """Joins the group; the partitions come with later polls."""
+        """Joins the group, or tells it of other topics; the partitions come with later polls."""
         self._consumer.subscribe(
             topics,
             on_assigned=self._assigned,
@@ -136,17 +139,17 @@ class Assignment:
             offsets = self._offsets.get(partition)
             next_offset = offsets.next_offset() if offsets is not None else None
             if next_offset is not None:
-                self._metrics.lag.labels(partition.topic, partition.number).set(
+                self._metrics.lag.labels(self._model, partition.topic, partition.number).set(
                     max(high_watermark - next_offset, 0)
                 )
 
     def _assigned(self, partitions: Sequence[Partition]) -> None:
-        log.info("partitions assigned", partitions=_names(partitions))
+        log.info("partitions assigned", model=self._model, partitions=_names(partitions))
         self._offsets.update({partition: OffsetTracker() for partition in partitions})
         self.joined = True
 
     def _revoked(self, partitions: Sequence[Partition]) -> None:
-        log.info("partitions revoked", partitions=_names(partitions))
+        log.info("partitions revoked", model=self._model, partitions=_names(partitions))
         deadline_s = time.monotonic() + self._revoke_timeout_s
         for partition in partitions:
             while not self._has_failed() and time.monotonic() < deadline_s:
@@ -157,7 +160,11 @@ class Assignment:
         self._forget(partitions)
 
     def _lost(self, partitions: Sequence[Partition]) -> None:
-        log.warning("partitions lost, the group went on without this consumer", partitions=_names(partitions))
+        log.warning(
+            "partitions lost, the group went on without this consumer",
+            model=self._model,
+            partitions=_names(partitions),
+        )
         self._forget(partitions)
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
@@ -165,7 +172,7 @@ class Assignment:
             self._offsets.pop(partition, None)
             self._asked.pop(partition, None)
             self._given_away(partition)
-            self._metrics.lag.remove(partition.topic, partition.number)
+            self._metrics.lag.remove(self._model, partition.topic, partition.number)
         self._uncommitted_since_s = None
 
 

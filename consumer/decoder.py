@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 
 from consumer.flight import FlyingFrame
 from consumer.limits import Limit
+from consumer.waiting import WaitingFrames
 from framebus import images, wire
 from framebus.errors import FrameError, UnknownModelError
 from framebus.frames import EncodedFrame, Frame
@@ -15,57 +15,52 @@ class Decoder:
     """The decode stage; `run` is called by each of its threads.
 
     Args:
-        model_name: The model that frames go to.
+        waiting: Where frames are taken from, until it is closed.
         max_pixels: Larger pictures are rejected by their header.
         decoded: Bounds the decoded pictures in memory.
         accept: Takes each decoded frame.
         reject: Takes each frame that cannot be processed, and why.
+        drop: Takes each frame that is older than its route allows, and the reason's name.
     """
 
     def __init__(
         self,
         *,
-        model_name: str,
+        waiting: WaitingFrames,
         max_pixels: int,
         decoded: Limit,
         accept: Callable[[FlyingFrame], None],
         reject: Callable[[FlyingFrame, FrameError], None],
+        drop: Callable[[FlyingFrame, str], None],
     ) -> None:
-        self._model_name = model_name
+        self._waiting = waiting
         self._max_pixels = max_pixels
         self._decoded = decoded
         self._accept = accept
         self._reject = reject
-        self._queue: SimpleQueue[FlyingFrame | None] = SimpleQueue()
-
-    def put(self, flying: FlyingFrame) -> None:
-        """Queues a frame; never blocks, as the frames in flight are bounded."""
-        self._queue.put(flying)
-
-    def close(self) -> None:
-        """Ends one `run` after what is queued."""
-        self._queue.put(None)
-
-    def __len__(self) -> int:
-        return self._queue.qsize()
+        self._drop = drop
 
     def run(self) -> None:
-        """Decodes until closed."""
-        while (flying := self._queue.get()) is not None:
+        """Decodes until nothing waits any more."""
+        # A frame that waits may still be replaced by a newer one; so none is taken before there is room for it.
+        while self._decoded.wait_for_room() and (flying := self._waiting.take()) is not None:
+            if _is_too_old(flying):
+                self._drop(flying, "too_old")
+                continue
             try:
                 encoded = wire.decode_frame(flying.record)
                 flying.captured_at = encoded.captured_at
-                flying.frame, flying.decode_s = self._decode(encoded)
+                flying.frame, flying.decode_s = self._decode(encoded, flying.route.models)
             except FrameError as error:
                 self._reject(flying, error)
             else:
                 self._accept(flying)
 
-    def _decode(self, encoded: EncodedFrame) -> tuple[Frame, float]:
-        if encoded.model is not None and encoded.model != self._model_name:
+    def _decode(self, encoded: EncodedFrame, models: list[str]) -> tuple[Frame, float]:
+        if encoded.model is not None and encoded.model not in models:
             raise UnknownModelError(
-                f"ce_model is {encoded.model[:100]!r}, and this consumer runs {self._model_name}; "
-                "leave ce_model out, or run a consumer for that model"
+                f"ce_model is {encoded.model[:100]!r}, and this topic's frames go to {', '.join(models)}; "
+                "leave ce_model out, or add the model to the route"
             )
         width, height = images.checked_size(encoded.data, self._max_pixels)
         size_bytes = width * height * 3
@@ -77,3 +72,9 @@ class Decoder:
             self._decoded.give_back(size_bytes)
             raise
         return Frame(encoded, image), time.monotonic() - started_s
+
+
+def _is_too_old(flying: FlyingFrame) -> bool:
+    limit_ms, written_ms = flying.route.max_frame_age_ms, flying.record.timestamp_ms
+    # A record without a time has no age.
+    return limit_ms is not None and written_ms > 0 and time.time() * 1000 - written_ms > limit_ms

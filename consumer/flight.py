@@ -1,12 +1,18 @@
 """One frame on its way through the pipeline."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
+from consumer.limits import Limit
 from consumer.offsets import OffsetTracker
 from framebus.bus import OutgoingRecord, Record
 from framebus.errors import FrameError
 from framebus.frames import Frame
+from framebus.routes import Route
+
+# What Python holds around the bytes of a record, roughly: tiny frames are not free.
+_OVERHEAD_BYTES = 1_024
 
 
 @dataclass(slots=True, eq=False)
@@ -15,7 +21,9 @@ class FlyingFrame:
 
     Attributes:
         record: As it was read; what a dead letter repeats.
+        route: The route of its topic.
         offsets: The tracker of its partition, for as long as that is assigned.
+        in_flight: Where its room is given back when it has landed.
         polled_at: Monotonic seconds.
         frame: Decoded; None before, and again after the engine saw it, so that its memory is free.
         decode_s: Time that decoding took.
@@ -29,7 +37,9 @@ class FlyingFrame:
     """
 
     record: Record
+    route: Route
     offsets: OffsetTracker
+    in_flight: Limit
     polled_at: float
     frame: Frame | None = None
     decode_s: float = 0.0
@@ -44,5 +54,25 @@ class FlyingFrame:
     @property
     def camera_id(self) -> str:
         """The camera as far as the record's key tells, whatever its headers are like."""
-        partition = self.record.partition
-        return (self.record.key or b"").decode(errors="replace") or f"{partition.topic}/{partition.number}"
+        if self.record.key:
+            return self.record.key.decode(errors="replace")
+        return f"{self.record.partition.topic}/{self.record.partition.number}"
+
+    @property
+    def only_latest(self) -> bool:
+        """Whether it may be left out for a newer one of its camera."""
+        return self.route.freshness == "latest"
+
+    @property
+    def order_key(self) -> Hashable:
+        """Frames with equal keys are published in the order of their offsets.
+
+        Where every frame counts that is the partition, as it is what is committed. Where freshness counts, no
+        camera waits for another.
+        """
+        return (self.record.partition, self.camera_id) if self.only_latest else self.record.partition
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that it takes, encoded."""
+        return len(self.record.value) + _OVERHEAD_BYTES

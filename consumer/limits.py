@@ -64,7 +64,7 @@ class Limit:
         with self._given_back:
             return 2 * self._frames <= self._max_frames and 2 * self._bytes <= self._max_bytes
 
-    def wait_for_room(self, timeout_s: float) -> bool:
+    def wait_for_room(self, timeout_s: float | None = None) -> bool:
         """Waits until a frame may come, at most `timeout_s`; tells whether one may."""
         with self._given_back:
             return self._given_back.wait_for(lambda: self._room() > 0, timeout_s)

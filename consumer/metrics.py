@@ -21,14 +21,14 @@ class ConsumerMetrics:
         )
         self.dropped = Counter(
             "framebus_dropped_frames_total",
-            "Frames left out on purpose",
-            ["camera", "reason"],
+            "Frames left out on purpose, as their route says",
+            ["camera", "model", "reason"],
             registry=registry,
         )
         self.dead_letters = Counter(
             "framebus_dead_letters_total",
             "Frames sent to the dead letters",
-            ["camera", "reason"],
+            ["camera", "model", "reason"],
             registry=registry,
         )
         self.future_frames = Counter(
@@ -69,17 +69,17 @@ class ConsumerMetrics:
             registry=registry,
         )
         self.queued_frames = Gauge(
-            "framebus_queue_frames", "Frames waiting in a stage", ["queue"], registry=registry
+            "framebus_queue_frames", "Frames waiting in a stage", ["model", "queue"], registry=registry
         )
         self.in_flight_frames = Gauge(
-            "framebus_in_flight_frames", "Frames read and not yet acknowledged", registry=registry
+            "framebus_in_flight_frames", "Frames read and not yet acknowledged", ["model"], registry=registry
         )
         self.in_flight_bytes = Gauge(
-            "framebus_in_flight_bytes", "Memory of frames in flight", ["form"], registry=registry
+            "framebus_in_flight_bytes", "Memory of frames in flight", ["model", "form"], registry=registry
         )
         self.lag = Gauge(
             "framebus_partition_lag_frames",
             "Frames on the bus that are not finished yet",
-            ["topic", "partition"],
+            ["model", "topic", "partition"],
             registry=registry,
         )

@@ -6,49 +6,45 @@ of frames, and of bytes, between the poll that brought them and the broker's ack
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import chain, zip_longest
 
 from consumer.assignment import Assignment
+from consumer.dead_letter import DeadLetters
 from consumer.decoder import Decoder
 from consumer.flight import FlyingFrame
 from consumer.inference import Inference
+from consumer.intake import Intake
 from consumer.limits import Limit
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
 from consumer.publisher import Publisher
 from consumer.release import Release
-from framebus import wire
-from framebus.bus import BusConsumer, BusProducer, OutgoingRecord, Partition, Record
-from framebus.errors import FrameError, FrameTooLargeError
+from consumer.waiting import WaitingFrames
+from framebus.bus import BusConsumer, BusProducer, Partition
+from framebus.errors import FrameError
 from framebus.logs import get_logger
+from framebus.routes import Routes
 from framebus.settings import Settings
 
-_POLL_TIMEOUT_S = 0.1
-# Records per poll: small enough that one poll cannot overshoot the bytes in flight by much.
-_POLL_RECORDS = 16
-# A dead letter of this size, without the picture, fits every topic that is of any use.
-_SMALLEST_BYTES = 16_384
+_WAIT_S = 0.1
 # How long a stage may take to end once nothing is in flight; one that hangs does not hold up the exit.
 _STAGE_END_S = 1.0
 _LAST_COMMIT_S = 5.0
 # Longer than this without a turn of the loop, or without a finished frame, is no longer slowness.
 _STALL_S = 60.0
-# How long the pipeline may be full before the partitions are paused. Pausing throws away what was fetched
-# ahead, so a pipeline that is merely busy should not.
-_FULL_PATIENCE_S = 0.5
 
 log = get_logger("consumer")
 
 
 class Pipeline:
-    """One consumer's pipeline for one model.
+    """One consumer's pipeline for one model, with queues, limits and a position of its own.
 
     Args:
         settings: All settings.
+        routes: Which topics feed which models.
         host: The model, loaded.
-        consumer: Member of the group; owned by the thread that calls `run`.
+        consumer: Member of the model's group; owned by the thread that calls `run`.
         producer: Owned by the publish stage.
         metrics: Where everything is counted.
     """
@@ -57,6 +53,7 @@ class Pipeline:
         self,
         *,
         settings: Settings,
+        routes: Routes,
         host: ModelHost,
         consumer: BusConsumer,
         producer: BusProducer,
@@ -67,11 +64,17 @@ class Pipeline:
         self._host = host
         self._consumer = consumer
         self._metrics = metrics
+        self.model = model = host.in_force.name
+        self._topics: Sequence[str] = routes.topics_of(model, ())
+        self._joined_topics: Sequence[str] = ()
 
-        self._in_flight = Limit(limits.max_in_flight_frames, limits.max_in_flight_bytes)
-        self._decoded = Limit(limits.max_in_flight_frames, limits.max_decoded_bytes)
-        self._publisher = Publisher(producer, acknowledged=self._acknowledged, shrink=self._shrink)
-        self._release = Release(self._publisher.put, self._land)
+        self._waiting = WaitingFrames()
+        self._decoded = Limit(_decoded_frames(settings, routes, host), limits.max_decoded_bytes)
+        self._dead_letters = DeadLetters(settings.topics, model)
+        self._publisher = Publisher(
+            producer, acknowledged=self._acknowledged, shrink=self._dead_letters.shrink
+        )
+        self._release = Release(self._publisher.put, _land)
         self._inference = Inference(
             host=host,
             max_batch_delay_s=limits.max_batch_delay_ms / 1000,
@@ -81,14 +84,15 @@ class Pipeline:
             metrics=metrics,
         )
         self._decoder = Decoder(
-            model_name=host.in_force.name,
+            waiting=self._waiting,
             max_pixels=limits.max_frame_pixels,
             decoded=self._decoded,
             accept=self._inference.put,
             reject=self._reject,
+            drop=self._drop,
         )
-
         self._assignment = Assignment(
+            model=model,
             consumer=consumer,
             commit_interval_s=limits.commit_interval_ms / 1000,
             revoke_timeout_s=limits.drain_timeout_s,
@@ -96,30 +100,39 @@ class Pipeline:
             has_failed=lambda: self._failure is not None,
             metrics=metrics,
         )
-        self._paused: set[Partition] = set()
-        self._turned_s = self._acknowledged_s = self._busy_since_s = time.monotonic()
+        self._intake = Intake(
+            model=model,
+            routes=routes,
+            consumer=consumer,
+            assignment=self._assignment,
+            limits=limits,
+            accept=self._accept,
+        )
+        self._turned_s = self._acknowledged_s = time.monotonic()
         self._failure: BaseException | None = None
 
         for queue, stage in (
-            ("decode", self._decoder),
+            ("decode", self._waiting),
             ("engine", self._inference),
             ("publish", self._publisher),
         ):
-            metrics.queued_frames.labels(queue).set_function(stage.__len__)
-        metrics.in_flight_frames.set_function(lambda: self._in_flight.frames)
-        metrics.in_flight_bytes.labels("encoded").set_function(lambda: self._in_flight.bytes)
-        metrics.in_flight_bytes.labels("decoded").set_function(lambda: self._decoded.bytes)
+            metrics.queued_frames.labels(model, queue).set_function(stage.__len__)
+        metrics.in_flight_frames.labels(model).set_function(lambda: self._intake.frames)
+        metrics.in_flight_bytes.labels(model, "encoded").set_function(lambda: self._intake.bytes)
+        metrics.in_flight_bytes.labels(model, "decoded").set_function(lambda: self._decoded.bytes)
 
     @property
     def not_ready(self) -> str | None:
         """What keeps frames from being processed, in words; None if nothing does."""
+        if not self._topics:
+            return "no topic matches its routes yet"
         if not self._assignment.joined:
             return "waiting for the group to assign partitions"
         if not self._consumer.is_connected:
             return "no broker can be reached"
-        if self._in_flight.frames == 0:
+        if self._intake.frames == 0:
             return None
-        silent_s = time.monotonic() - max(self._acknowledged_s, self._busy_since_s)
+        silent_s = time.monotonic() - max(self._acknowledged_s, self._intake.busy_since_s)
         return f"no frame was finished for {silent_s:.0f} s" if silent_s > _STALL_S else None
 
     @property
@@ -127,6 +140,10 @@ class Pipeline:
         """Why the pipeline is stuck, in words; None if it is not."""
         silent_s = time.monotonic() - self._turned_s
         return f"the poll loop hangs for {silent_s:.0f} s" if silent_s > _STALL_S else None
+
+    def follow(self, topics: Sequence[str]) -> None:
+        """Reads these topics from now on; may be called by any thread while the pipeline runs."""
+        self._topics = topics
 
     def run(self, stop: threading.Event) -> None:
         """Processes frames until `stop` is set, then finishes and commits what is in flight.
@@ -140,19 +157,16 @@ class Pipeline:
             *self._start("publish", self._publisher.run, 1),
         ]
         try:
-            self._assignment.join([self._settings.topics.frames])
             while not stop.is_set() and self._failure is None:
                 self._turned_s = time.monotonic()
-                self._poll()
-                self._assignment.commit_when_due()
+                self._turn(stop)
             if self._failure is None:
                 self._drain()
         except BaseException as error:
             self._failure = self._failure or error
         finally:
             self._assignment.leave()
-            for _ in range(self._settings.consumer.decode_threads):
-                self._decoder.close()
+            self._waiting.close()
             self._inference.close()
             self._publisher.close()
         if self._failure is not None:
@@ -169,122 +183,92 @@ class Pipeline:
 
         # Daemons, so that an engine that hangs cannot keep a failed process alive.
         started = [
-            threading.Thread(target=guarded, name=f"{name}-{number}", daemon=True)
+            threading.Thread(target=guarded, name=f"{self.model}-{name}-{number}", daemon=True)
             for number in range(threads)
         ]
         for thread in started:
             thread.start()
         return started
 
-    # From the bus
+    def _turn(self, stop: threading.Event) -> None:
+        topics = self._topics
+        if topics != self._joined_topics:
+            log.info("reading topics", model=self.model, topics=list(topics))
+            self._assignment.join(topics)
+            self._joined_topics = topics
+        if topics:
+            self._intake.poll()
+            self._assignment.commit_when_due()
+        else:
+            stop.wait(_WAIT_S)
 
-    def _poll(self) -> None:
-        if self._paused:
-            if not self._in_flight.is_half_empty():
-                self._pause()
-                self._consumer.poll(0, _POLL_TIMEOUT_S)
-                return
-            self._consumer.resume(sorted(self._paused & self._assignment.partitions))
-            self._paused.clear()
-        room = self._in_flight.room()
-        if room == 0:
-            if not self._in_flight.wait_for_room(_FULL_PATIENCE_S):
-                self._pause()
-            return
-        for record in _in_turn(self._consumer.poll(min(room, _POLL_RECORDS), _POLL_TIMEOUT_S)):
-            self._admit(record)
-
-    def _pause(self) -> None:
-        """Pauses what is assigned, and what came since the last time."""
-        pausing = sorted(self._assignment.partitions - self._paused)
-        if pausing:
-            self._consumer.pause(pausing)
-            self._paused.update(pausing)
-
-    def _admit(self, record: Record) -> None:
-        offsets = self._assignment.offsets_of(record.partition)
-        if offsets is None:  # given away since it was fetched; its new owner reads it
-            return
-        flying = FlyingFrame(record, offsets, time.monotonic())
-        if self._in_flight.frames == 0:
-            self._busy_since_s = flying.polled_at
-        self._in_flight.take(len(record.value))
-        offsets.admit(record.offset)
+    def _accept(self, flying: FlyingFrame) -> None:
         self._release.admit(flying)
-        self._decoder.put(flying)
+        older = self._waiting.put(flying)
+        if older is not None:
+            self._drop(older, "superseded")
+        while flying.only_latest and flying.in_flight.room() == 0:
+            oldest = self._waiting.evict()
+            if oldest is None:
+                break
+            self._drop(oldest, "no_room")
 
-    def _give_away(self, partition: Partition) -> None:
-        self._paused.discard(partition)
-        self._release.abandon(partition)
-
-    # To the bus
+    # What becomes of a frame: detections (by the inference stage), a dead letter, or nothing at all.
 
     def _reject(self, flying: FlyingFrame, error: FrameError) -> None:
-        outcome = self._dead_letter(flying, error, self._settings.topics.max_message_bytes)
-        self._release.complete(flying, outcome)
+        self._release.complete(flying, self._dead_letters.write(flying, error))
 
-    def _shrink(self, flying: FlyingFrame, error: FrameTooLargeError) -> None:
-        """Makes a dead letter of what is too large to publish, and of a dead letter its smallest form."""
-        if flying.is_smallest:
-            raise error
-        flying.is_smallest = flying.error is not None
-        max_bytes = _SMALLEST_BYTES if flying.is_smallest else self._settings.topics.max_message_bytes
-        flying.outcome = self._dead_letter(flying, flying.error or error, max_bytes)
-
-    def _dead_letter(self, flying: FlyingFrame, error: FrameError, max_bytes: int) -> OutgoingRecord:
-        log.warning(
-            "dead letter",
-            camera=flying.camera_id,
-            reason=error.reason,
-            error=str(error),
-            partition=flying.record.partition.number,
-            offset=flying.record.offset,
-        )
-        flying.error = error
-        return wire.encode_dead_letter(
-            flying.record,
-            error,
-            topic=self._settings.topics.dead,
-            model_name=self._host.in_force.name,
-            max_bytes=max_bytes,
-        )
+    def _drop(self, flying: FlyingFrame, reason: str) -> None:
+        if not flying.abandoned:  # else its new owner decides
+            self._metrics.dropped.labels(self._metrics.camera(flying.camera_id), self.model, reason).inc()
+        self._release.leave_out(flying)
+        flying.offsets.finish(flying.record.offset)
+        _land(flying)
 
     def _acknowledged(self, flying: FlyingFrame) -> None:
         camera = self._metrics.camera(flying.camera_id)
-        model = self._host.in_force.name
         if flying.error is not None:
-            self._metrics.dead_letters.labels(camera, flying.error.reason).inc()
+            self._metrics.dead_letters.labels(camera, self.model, flying.error.reason).inc()
         elif flying.captured_at is not None:
-            self._metrics.frames.labels(camera, model).inc()
-            self._metrics.detections.labels(camera, model).inc(flying.detections)
+            self._metrics.frames.labels(camera, self.model).inc()
+            self._metrics.detections.labels(camera, self.model).inc(flying.detections)
             age_s = (datetime.now(UTC) - flying.captured_at).total_seconds()
-            self._metrics.end_to_end.labels(model).observe(max(age_s, 0))
+            self._metrics.end_to_end.labels(self.model).observe(max(age_s, 0))
         flying.offsets.finish(flying.record.offset)
         self._acknowledged_s = time.monotonic()
-        self._land(flying)
+        _land(flying)
 
-    def _land(self, flying: FlyingFrame) -> None:
-        self._in_flight.give_back(len(flying.record.value))
+    def _give_away(self, partition: Partition) -> None:
+        self._intake.forget(partition)
+        self._release.abandon(partition)
 
     def _drain(self) -> None:
-        log.info("told to stop, finishing what is in flight", frames=self._in_flight.frames)
+        log.info("told to stop, finishing what is in flight", model=self.model, frames=self._intake.frames)
         deadline_s = time.monotonic() + self._settings.consumer.drain_timeout_s
-        while not self._in_flight.wait_until_empty(_POLL_TIMEOUT_S):
+        while not self._intake.wait_until_empty(_WAIT_S):
             if self._failure is not None:
                 return
             if time.monotonic() > deadline_s:
                 break
-        if self._in_flight.frames:
+        if self._intake.frames:
             log.warning(
                 "frames still in flight at the end of the drain time-out; they will be read again",
-                frames=self._in_flight.frames,
+                model=self.model,
+                frames=self._intake.frames,
             )
         self._assignment.commit_all(_LAST_COMMIT_S)
 
 
-def _in_turn(records: Sequence[Record]) -> Iterator[Record]:
-    """Takes one record of each partition in turn, so that a busy partition does not hold up the others."""
-    by_partition: dict[Partition, list[Record]] = {}
-    for record in records:
-        by_partition.setdefault(record.partition, []).append(record)
-    return (record for record in chain(*zip_longest(*by_partition.values())) if record is not None)
+def _decoded_frames(settings: Settings, routes: Routes, host: ModelHost) -> int:
+    """How many decoded pictures may be held.
+
+    Many, so that those of one size find together. But a decoded picture is not replaced by a newer one, so where
+    only the latest counts, one batch waits while the engine is busy, and no more.
+    """
+    if any(route.freshness == "latest" for route in routes.of(host.in_force.name)):
+        return (host.concurrency + 1) * host.batch_size
+    return settings.consumer.max_in_flight_frames
+
+
+def _land(flying: FlyingFrame) -> None:
+    flying.in_flight.give_back(flying.held_bytes)

@@ -1,12 +1,12 @@
 """Puts finished frames back in order: what a camera published first is published first.
 
 Frames overtake each other in the pipeline (batches of different sizes, several engine threads, a frame
-retried alone). Each partition's frames leave here in offset order; a slow one holds back only its own.
+retried alone). Those of one order leave here as they were read; a slow one holds back only its own.
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 
 from consumer.flight import FlyingFrame
 from framebus.bus import OutgoingRecord, Partition
@@ -16,7 +16,7 @@ class Release:
     """The release step of one model.
 
     Args:
-        publish: Takes each finished frame, in offset order per partition; called by one thread at a time.
+        publish: Takes each finished frame, in offset order per `order_key`; called by one thread at a time.
         discard: Takes each frame whose partition was given away before it could be published.
     """
 
@@ -25,13 +25,13 @@ class Release:
     ) -> None:
         self._publish = publish
         self._discard = discard
-        self._in_order: dict[Partition, deque[FlyingFrame]] = {}
+        self._in_order: dict[Hashable, OrderedDict[int, FlyingFrame]] = {}
         self._lock = threading.Lock()
 
     def admit(self, flying: FlyingFrame) -> None:
         """Takes note of a frame, in the order of offsets."""
         with self._lock:
-            self._in_order.setdefault(flying.record.partition, deque()).append(flying)
+            self._in_order.setdefault(flying.order_key, OrderedDict())[flying.record.offset] = flying
 
     def complete(self, flying: FlyingFrame, outcome: OutgoingRecord) -> None:
         """The frame has its outcome: publishes it and those it held back, or waits for those before it."""
@@ -39,15 +39,33 @@ class Release:
             flying.outcome = outcome
             if flying.abandoned:
                 self._discard(flying)
-                return
-            queue = self._in_order[flying.record.partition]
-            while queue and queue[0].outcome is not None:
-                self._publish(queue.popleft())
+            else:
+                self._advance(flying.order_key)
+
+    def leave_out(self, flying: FlyingFrame) -> None:
+        """The frame will have no outcome: those behind it need not wait for it."""
+        with self._lock:
+            if not flying.abandoned:
+                del self._in_order[flying.order_key][flying.record.offset]
+                self._advance(flying.order_key)
+
+    def _advance(self, order_key: Hashable) -> None:
+        queue = self._in_order[order_key]
+        while queue and next(iter(queue.values())).outcome is not None:
+            self._publish(queue.popitem(last=False)[1])
+        if not queue:
+            del self._in_order[order_key]
 
     def abandon(self, partition: Partition) -> None:
         """The partition is another consumer's now: nothing of it that still waits here is published."""
         with self._lock:
-            for flying in self._in_order.pop(partition, ()):
-                flying.abandoned = True
-                if flying.outcome is not None:
-                    self._discard(flying)
+            gone = [
+                order_key
+                for order_key, queue in self._in_order.items()
+                if next(iter(queue.values())).record.partition == partition
+            ]
+            for order_key in gone:
+                for flying in self._in_order.pop(order_key).values():
+                    flying.abandoned = True
+                    if flying.outcome is not None:
+                        self._discard(flying)

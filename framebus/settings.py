@@ -6,14 +6,24 @@ Built once where a program starts, and passed down. `docs/settings.md` lists the
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from framebus.errors import SettingsError
+from framebus.yaml_list import YamlList
 
 PREFIX = "FRAMEBUS_"
 DELIMITER = "__"
@@ -72,10 +82,54 @@ class TopicSettings(_Group):
         return self
 
 
+class RouteSettings(_Group):
+    """What becomes of the frames of a topic."""
+
+    topic: str = Field(
+        description="its name, or a regular expression that begins with ^ and matches it whole"
+    )
+    models: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]] = Field(
+        min_length=1, description="the models that its frames go through"
+    )
+    freshness: Literal["all", "latest"] = Field(
+        "all", description="every frame, or of each camera the newest that there is time for"
+    )
+    max_frame_age_ms: int | None = Field(
+        None, ge=1, description="frames whose record is older are left out, and counted"
+    )
+
+    @field_validator("topic")
+    @classmethod
+    def _is_a_name_or_a_pattern(cls, topic: str) -> str:
+        if topic.startswith("^"):
+            try:
+                re.compile(topic)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from error
+        elif not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
+            raise ValueError(
+                "not a topic's name (1 to 249 of A-Z a-z 0-9 . _ -), and a regular expression begins with ^"
+            )
+        return topic
+
+    @field_validator("models")
+    @classmethod
+    def _has_each_model_once(cls, models: list[str]) -> list[str]:
+        if len(set(models)) < len(models):
+            raise ValueError("a model is there twice")
+        return models
+
+
+ROUTES = YamlList(RouteSettings, noun="route", name="topic", needs="topic and models")
+"""A list of routes; the same in a file and in the environment."""
+
+
 class ConsumerSettings(_Group):
     """The consumer: what it runs, how much it holds at once, and its HTTP port."""
 
-    model: str = Field("pedestrian", description="the model that every frame goes through")
+    model: str | None = Field(
+        None, description="the model of every frame where no routes are given; default: pedestrian"
+    )
     max_batch_delay_ms: float = Field(
         20, ge=0, description="longest wait of a batch's first frame for the others"
     )
@@ -153,6 +207,8 @@ class Settings(BaseSettings):
     cache_dir: Path | None = Field(None, description="downloads; default: the user's cache directory")
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
+    routes: list[RouteSettings] = Field([], description="which topic feeds which models, as JSON")
+    routes_file: Path | None = Field(None, description="the same as a YAML file")
     consumer: ConsumerSettings = ConsumerSettings()
     producer: ProducerSettings = ProducerSettings()
     tensorflow: TensorFlowSettings = TensorFlowSettings()
@@ -177,7 +233,10 @@ def load_settings(**overrides: Any) -> Settings:
         for problem in error.errors():
             variable = PREFIX + DELIMITER.join(str(part) for part in problem["loc"]).upper()
             # A value is shown only where no password can stand.
-            if variable not in types:
+            if problem["loc"][0] == "routes" and len(problem["loc"]) > 1:
+                problem["loc"] = problem["loc"][1:]
+                lines += [f"{PREFIX}ROUTES: {line}" for line in ROUTES.in_words([problem])]
+            elif variable not in types:
                 lines.append(_unknown(variable, types))
             elif problem["type"] == "value_error":  # of a whole group, and it names what it quotes
                 lines.append(f"{variable}: {problem['msg']}")
@@ -197,7 +256,7 @@ def _variables() -> Iterator[tuple[str, Any]]:
 
 
 def _is_json(kind: Any) -> bool:
-    return kind == dict[str, str] or hasattr(kind, "model_fields")
+    return kind in (dict[str, str], list[RouteSettings]) or hasattr(kind, "model_fields")
 
 
 def _check_variables(types: Mapping[str, Any]) -> None:
@@ -217,6 +276,12 @@ def _check_variables(types: Mapping[str, Any]) -> None:
 
 
 def _no_object(variable: str, why: str) -> str:
+    if variable == f"{PREFIX}ROUTES":
+        return (
+            f"{variable} is no JSON list of routes ({why}); write one such as "
+            """'[{"topic": "frames", "models": ["pedestrian"]}]', or a file and its name as """
+            f"{variable}_FILE"
+        )
     return (
         f"{variable} is no JSON object ({why}); write one such as "
         f"""'{{"name": "value"}}', or one variable {variable}{DELIMITER}<NAME> each"""

@@ -6,7 +6,7 @@ kafka-protocol-binding.md). `docs/wire-format.md` is the page for those who publ
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ import orjson
 
 from framebus.bus import Headers, OutgoingRecord, Record
 from framebus.detections import Detections, Thresholds, label_of
-from framebus.errors import FrameError, InvalidHeaderError, UndecodableFrameError
+from framebus.errors import InvalidHeaderError, UndecodableFrameError
 from framebus.frames import EncodedFrame, FramePosition, TraceContext
 from framebus.topics import detections_topic
 
@@ -28,11 +28,6 @@ SCHEMA_VERSION = "1.0"
 _MAX_TEXT_BYTES = 1_024
 _BOX_EDGES = ("leftX", "topY", "rightX", "bottomY")
 _DETECTIONS_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:framebus:detections")
-# What a dead letter keeps of an error's text, which may quote its input.
-_MAX_ERROR_TEXT = 1_000
-# Upper bounds of what Kafka adds to a record alone in its batch, and to each of its headers.
-_RECORD_OVERHEAD_BYTES = 128
-_HEADER_OVERHEAD_BYTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +107,11 @@ def decode_frame(record: Record) -> EncodedFrame:
             else None
         ),
     )
+
+
+def wanted_model(record: Record) -> str | None:
+    """The one model that a frame is for, as far as that can be told without reading the rest of it."""
+    return (dict(record.headers).get("ce_model") or b"").decode(errors="replace") or None
 
 
 def detections_json(
@@ -210,51 +210,6 @@ def encode_detections(
     )
     value = orjson.dumps(detections_json(frame, detections, model, timing))
     return OutgoingRecord(detections_topic(model.name), frame.camera_id.encode(), value, headers)
-
-
-def encode_dead_letter(
-    record: Record, error: FrameError, *, topic: str, model_name: str, max_bytes: int
-) -> OutgoingRecord:
-    """A frame that could not be processed: the record as it was read, and why.
-
-    Args:
-        record: The frame's record, unchanged.
-        error: Why it cannot be processed.
-        topic: The dead-letter topic.
-        model_name: The model that it was meant for.
-        max_bytes: Largest record that the topic takes; a larger one goes without its value, if need be
-            without its headers and key too, and says so.
-    """
-
-    def why(left_out: str = "") -> Headers:
-        message = str(error)[:_MAX_ERROR_TEXT]
-        if left_out:
-            message += f" ({left_out} left out: a record of {whole_bytes} bytes is too large)"
-        return (
-            ("fb_error", error.reason.encode()),
-            ("fb_message", message.encode(errors="replace")),
-            ("fb_model", model_name.encode()),
-            ("fb_topic", record.partition.topic.encode()),
-            ("fb_partition", str(record.partition.number).encode()),
-            ("fb_offset", str(record.offset).encode()),
-        )
-
-    letter = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why()))
-    whole_bytes = _record_bytes(letter)
-    if whole_bytes > max_bytes:
-        letter = replace(letter, value=b"", headers=(*record.headers, *why("value")))
-    if _record_bytes(letter) > max_bytes:
-        letter = replace(letter, headers=why("value and headers"))
-    if _record_bytes(letter) > max_bytes:
-        letter = replace(letter, key=None, headers=why("value, headers and key"))
-    return letter
-
-
-def _record_bytes(record: OutgoingRecord) -> int:
-    headers_bytes = sum(
-        _HEADER_OVERHEAD_BYTES + len(name.encode()) + len(value or b"") for name, value in record.headers
-    )
-    return _RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"") + headers_bytes
 
 
 def format_time(moment: datetime) -> str:

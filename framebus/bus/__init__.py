@@ -92,7 +92,8 @@ class BusConsumer(Protocol):
     ) -> None:
         """Joins the group. `on_revoked` may still commit; after `on_lost` the partitions are another's.
 
-        A partition that comes back after that is not paused.
+        A partition that comes back after that is not paused. Called again with other topics, it keeps those
+        partitions that are still wanted, and their positions.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The bus inside one process: partitions, one group with one member, a bounded log. No more than that."""
+"""The bus inside one process: partitions, groups of one member, a bounded log. No more than that."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ class MemoryBus:
     retained_records: int = 10_000
     _logs: dict[Partition, _Log] = field(default_factory=dict)
     _partition_counts: dict[str, int] = field(default_factory=dict)
-    _committed: dict[Partition, int] = field(default_factory=dict)
+    _committed: dict[tuple[str, Partition], int] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def partition_counts(self) -> dict[str, int]:
@@ -115,15 +115,15 @@ class MemoryBus:
                     found = True
         return taken
 
-    def committed(self, partition: Partition) -> int:
-        """The offset to read next."""
+    def committed(self, group_id: str, partition: Partition) -> int:
+        """The offset that a group reads next."""
         with self._changed:
-            return self._committed.get(partition, 0)
+            return self._committed.get((group_id, partition), 0)
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Stores the offsets to read next."""
+    def commit(self, group_id: str, offsets: Mapping[Partition, int]) -> None:
+        """Stores the offsets that a group reads next."""
         with self._changed:
-            self._committed.update(offsets)
+            self._committed.update({(group_id, partition): offset for partition, offset in offsets.items()})
 
     def high_watermark(self, partition: Partition) -> int:
         """The offset after the newest record."""
@@ -131,15 +131,21 @@ class MemoryBus:
             return self._logs[partition].next_offset
 
 
-class MemoryConsumer:
-    """The group's one member; see `framebus.bus.BusConsumer`."""
+def _nobody(_: Sequence[Partition]) -> None:
+    """Takes no note of partitions."""
 
-    def __init__(self, bus: MemoryBus) -> None:
+
+class MemoryConsumer:
+    """The one member of its group; see `framebus.bus.BusConsumer`."""
+
+    def __init__(self, bus: MemoryBus, group_id: str) -> None:
         self._bus = bus
-        self._on_assigned: PartitionsCallback | None = None
-        self._on_revoked: PartitionsCallback | None = None
+        self._group_id = group_id
+        self._on_assigned: PartitionsCallback = _nobody
+        self._on_revoked: PartitionsCallback = _nobody
         self._on_committed: CommitCallback | None = None
-        self._topics: tuple[str, ...] = ()
+        # None once the partitions of the topics are assigned.
+        self._wanted: tuple[str, ...] | None = None
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
 
@@ -157,17 +163,16 @@ class MemoryConsumer:
         on_lost: PartitionsCallback,  # noqa: ARG002 - nothing takes partitions away in one process
         on_committed: CommitCallback,
     ) -> None:
-        """Joins; the partitions come with the next poll."""
-        self._topics = tuple(topics)
+        """Joins, or changes the topics; the partitions come with the next poll."""
+        self._wanted = tuple(topics)
         self._on_assigned, self._on_revoked, self._on_committed = on_assigned, on_revoked, on_committed
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first."""
-        if self._on_assigned is not None:
-            partitions = [partition for topic in self._topics for partition in self._bus.partitions_of(topic)]
-            self._positions = {partition: self._bus.committed(partition) for partition in partitions}
-            on_assigned, self._on_assigned = self._on_assigned, None
-            on_assigned(partitions)
+        if self._wanted is not None:
+            wanted = [partition for topic in self._wanted for partition in self._bus.partitions_of(topic)]
+            self._wanted = None
+            self._reassign(wanted)
         active = {
             partition: offset
             for partition, offset in self._positions.items()
@@ -180,6 +185,19 @@ class MemoryConsumer:
             self._positions[partition] = self._positions.pop(partition)
         return records
 
+    def _reassign(self, wanted: Sequence[Partition]) -> None:
+        gone = [partition for partition in self._positions if partition not in wanted]
+        new = [partition for partition in wanted if partition not in self._positions]
+        if gone:
+            self._on_revoked(gone)
+        for partition in gone:
+            del self._positions[partition]
+            self._paused.discard(partition)
+        self._positions.update(
+            {partition: self._bus.committed(self._group_id, partition) for partition in new}
+        )
+        self._on_assigned(new)
+
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Stops delivering these partitions."""
         self._paused.update(partitions)
@@ -190,7 +208,7 @@ class MemoryConsumer:
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Stores the offsets to read next."""
-        self._bus.commit(offsets)
+        self._bus.commit(self._group_id, offsets)
         if self._on_committed is not None:
             self._on_committed(offsets, None)
 
@@ -200,7 +218,7 @@ class MemoryConsumer:
 
     def close(self) -> None:
         """Leaves the group."""
-        if self._on_revoked is not None and self._positions:
+        if self._positions:
             self._on_revoked(list(self._positions))
         self._positions = {}
 

@@ -12,6 +12,7 @@ from framebus.errors import DetectionError, FrameError
 from framebus.frames import EncodedFrame, Frame
 from framebus.logs import configure_logs
 from framebus.model_repository import ModelRepository, StoredModel
+from framebus.routes import load_routes
 from framebus.settings import load_settings
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def detect(
 
     settings = load_settings()
     configure_logs(settings.log)
-    stored = ModelRepository(settings.models_dir).open(model or settings.consumer.model)
+    stored = ModelRepository(settings.models_dir).open(model or load_routes(settings).models[0])
     failed: list[Path] = []
 
     def on_failure(file: Path, error: Exception) -> None:

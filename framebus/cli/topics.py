@@ -16,7 +16,12 @@ def topics() -> None:
 
 @app.command()
 def create(
-    model: Annotated[str | None, typer.Option(help="Model whose detections topic is created too.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Model whose detections topic is created; repeat it for more. By default the routes'."
+        ),
+    ] = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="Partitions of each topic.")] = None,
     replication_factor: Annotated[
         int | None, typer.Option(min=-1, help="Copies of each partition; -1: the broker's default.")
@@ -24,12 +29,16 @@ def create(
 ) -> None:
     """Create the topics for frames, dead letters and detections; those that exist stay as they are."""
     from framebus.bus.kafka import KafkaAdmin
+    from framebus.routes import load_routes
     from framebus.topics import topic_specs
 
     wished = {"partitions": partitions, "replication_factor": replication_factor}
     settings = load_settings(topics={name: value for name, value in wished.items() if value is not None})
     admin = KafkaAdmin(settings.kafka)
-    specs = topic_specs(settings.topics, model or settings.consumer.model)
+    routes = load_routes(settings)
+    # Producers publish to this one, unless told otherwise; what matches a regular expression is the user's.
+    frames = routes.topics or [settings.topics.frames]
+    specs = topic_specs(settings.topics, *(model or routes.models), frames=frames)
     created = admin.create_topics(specs)
     existing = admin.partition_counts()
     for topic in specs:

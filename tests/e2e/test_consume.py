@@ -81,7 +81,7 @@ class ConsumerProcess:
         with closing(
             KafkaConsumer(
                 bootstrap_servers=self.settings.bootstrap_servers,
-                group_id=self.settings.group_id,
+                group_id=f"{self.settings.group_id}.pedestrian",
                 enable_auto_commit=False,
             )
         ) as reader:
@@ -156,7 +156,7 @@ def test_stock_clients_publish_and_subscribe_and_a_corrupt_picture_dies_alone(
     assert consumer.get("/healthz")[0] == 200
     metrics = consumer.get("/metrics")[1]
     assert 'framebus_frames_total{camera="cam-9",model="pedestrian"} 7.0' in metrics
-    assert 'framebus_dead_letters_total{camera="cam-9",reason="undecodable"} 1.0' in metrics
+    assert 'framebus_dead_letters_total{camera="cam-9",model="pedestrian",reason="undecodable"} 1.0' in metrics
 
     consumer.process.send_signal(signal.SIGTERM)
     assert consumer.process.wait(timeout=40) == 0

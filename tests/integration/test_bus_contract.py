@@ -38,7 +38,7 @@ class Bus:
 
 def memory() -> Bus:
     bus = MemoryBus()
-    return Bus("memory", bus, lambda: MemoryConsumer(bus), lambda: MemoryProducer(bus))
+    return Bus("memory", bus, lambda: MemoryConsumer(bus, "group"), lambda: MemoryProducer(bus))
 
 
 def kafka(broker: LocalBroker) -> Bus:
@@ -73,8 +73,11 @@ class Member:
         self.assigned: list[Partition] = []
         self.revoked: list[Partition] = []
         self.committed: dict[Partition, int] = {}
-        consumer.subscribe(
-            [topic],
+        self.subscribe(topic)
+
+    def subscribe(self, *topics: str) -> None:
+        self.consumer.subscribe(
+            topics,
             on_assigned=self.assigned.extend,
             on_revoked=self.revoked.extend,
             on_lost=self.revoked.extend,
@@ -199,6 +202,49 @@ def test_a_paused_partition_delivers_nothing_until_resumed(
 
     member.consumer.resume(member.assigned)
     assert [int(record.value) for record in first + member.read(7)] == list(range(10))
+
+
+def test_a_paused_partition_does_not_hold_up_the_others(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    deliveries = publish(bus, topic, *((f"cam-{n}".encode(), b"x") for n in range(100)))
+    paused = deliveries[0].partition
+    assert paused is not None
+    elsewhere = sum(delivery.partition != paused for delivery in deliveries)
+    member = join()
+    member.poll_until(lambda: len(member.assigned) == 4)
+    # Some of it may have been fetched already, by polls that were to deliver nothing.
+    before = member.read(1)
+    member.consumer.pause([paused])
+
+    records = member.read(elsewhere - sum(record.partition != paused for record in before))
+    assert all(record.partition != paused for record in records)
+    assert member.read(1, timeout_s=0.5) == []
+
+    member.consumer.resume([paused])
+    assert len(before + records + member.read(100 - len(before + records))) == 100
+
+
+def test_a_member_that_asks_for_more_topics_goes_on_where_it_was(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    other = unique("more-frames")
+    bus.admin.create_topics([TopicSpec(other, 2, 1, {})])
+    publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(10)))
+    publish(bus, other, (b"cam-1", b"other"))
+    member = join()
+    values = [record.value for record in member.read(6)]
+
+    member.subscribe(topic, other)
+    values += [record.value for record in member.read(5)]
+    member.subscribe(other)
+    member.poll_until(lambda: len(member.revoked) == 4)
+
+    assert sorted(values) == sorted([*(str(n).encode() for n in range(10)), b"other"])
+    assert sorted(member.assigned) == sorted(
+        [Partition(topic, number) for number in range(4)] + [Partition(other, number) for number in range(2)]
+    )
+    assert {partition.topic for partition in member.revoked} == {topic}
 
 
 def test_a_paused_partition_that_left_and_came_back_delivers(

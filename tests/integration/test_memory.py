@@ -19,6 +19,7 @@ from consumer.pipeline import Pipeline
 from framebus.bus import OutgoingRecord
 from framebus.bus.kafka import KafkaAdmin, KafkaConsumer, KafkaProducer
 from framebus.local_broker import LocalBroker
+from framebus.routes import load_routes
 from framebus.settings import Settings
 from framebus.topics import topic_specs
 from tests.engines import ScriptedEngine, stored_model
@@ -43,6 +44,7 @@ def consume(settings: Settings, joined: Event) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     pipeline = Pipeline(
         settings=settings,
+        routes=load_routes(settings),
         host=ModelHost(stored_model(), OneFrameASecond(concurrency=2)),
         consumer=KafkaConsumer(settings.kafka),
         producer=KafkaProducer(settings.kafka),

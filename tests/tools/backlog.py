@@ -30,6 +30,7 @@ from framebus.frames import Image
 from framebus.images import encode_jpeg
 from framebus.local_broker import BrokerKind, local_broker
 from framebus.model_repository import ModelRepository, StoredModel
+from framebus.routes import load_routes
 from framebus.settings import Settings, load_settings
 from framebus.topics import topic_specs
 
@@ -104,6 +105,7 @@ def pipeline_frames_per_s(
     settings = load_settings(
         kafka={"bootstrap_servers": servers, "group_id": topic},
         topics={"frames": topic, "dead": f"{topic}.dead", "partitions": 4},
+        consumer={"model": model.name},
     )
     KafkaAdmin(settings.kafka).create_topics(topic_specs(settings.topics, model.name))
     publish(settings, topic, images, frames)
@@ -111,6 +113,7 @@ def pipeline_frames_per_s(
     metrics = ConsumerMetrics(registry, max_cameras=CAMERAS)
     pipeline = Pipeline(
         settings=settings,
+        routes=load_routes(settings),
         host=ModelHost(model, engine),
         consumer=KafkaConsumer(settings.kafka),
         producer=KafkaProducer(settings.kafka),
@@ -128,7 +131,9 @@ def pipeline_frames_per_s(
             if sample.name.endswith("_total")
         )
 
-    wait_until(lambda: (registry.get_sample_value("framebus_in_flight_frames") or 0) > 0)
+    wait_until(
+        lambda: (registry.get_sample_value("framebus_in_flight_frames", {"model": model.name}) or 0) > 0
+    )
     started_s = time.perf_counter()
     wait_until(lambda: finished() >= frames)
     seconds = time.perf_counter() - started_s

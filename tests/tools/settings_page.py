@@ -45,7 +45,7 @@ _TABLE_HEAD = ("| variable | default | |", "| --- | --- | --- |")
 
 
 def _row(variable: str, field: FieldInfo) -> str:
-    default = "" if field.default in (None, {}) else f"`{field.default}`"
+    default = "" if field.default in (None, {}, []) else f"`{field.default}`"
     return f"| `{variable}` | {default} | {field.description or ''} |"
 
 

@@ -103,8 +103,9 @@ class KafkaConsumer:
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first."""
+        ready = max_records and any(record.partition not in self._paused for record in self._held)
         # consume(n, t) waits for all n; so one is waited for, and those behind it are taken as they are.
-        first = self._consumer.poll(0 if self._held and max_records else timeout_s)
+        first = self._consumer.poll(0 if ready else timeout_s)
         messages = [] if first is None else [first]
         if max_records > 1:
             messages += self._consumer.consume(max_records - 1, 0)
@@ -113,8 +114,18 @@ class KafkaConsumer:
             record = checked_record(message)
             if record is not None:
                 self._held.append(record)
-        ready, self._held = self._held[:max_records], self._held[max_records:]
-        return ready
+        return self._release(max_records)
+
+    def _release(self, max_records: int) -> list[Record]:
+        records: list[Record] = []
+        kept: list[Record] = []
+        for record in self._held:
+            if len(records) < max_records and record.partition not in self._paused:
+                records.append(record)
+            else:
+                kept.append(record)
+        self._held = kept
+        return records
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Stops delivering these partitions."""

@@ -1,113 +1,33 @@
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from consumer.metrics import ConsumerMetrics
-from consumer.model_host import ModelHost
-from consumer.pipeline import Pipeline
-from framebus.bus import Delivery, DeliveryCallback, Headers, OutgoingRecord, Partition, Record
-from framebus.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
+from framebus.bus import Delivery, DeliveryCallback, Headers, OutgoingRecord
+from framebus.bus.memory import MemoryBus, MemoryProducer
 from framebus.errors import FrameTooLargeError, TransportError
-from framebus.settings import Settings, load_settings
-from framebus.topics import topic_specs
-from tests.engines import ScriptedEngine, stored_model
+from tests.engines import ScriptedEngine
 from tests.pictures import jpeg
+from tests.pipelines import (
+    Run,
+    all_read,
+    committed,
+    memory_bus,
+    publish,
+    read,
+    running,
+    settings_with,
+    wait_until,
+)
 
 DETECTIONS = "detections.test-model"
 
 
-def settings_with(**consumer: object) -> Settings:
-    return load_settings(consumer={"model": "test-model", "commit_interval_ms": 10, **consumer})
-
-
 @pytest.fixture
 def bus() -> MemoryBus:
-    bus = MemoryBus()
-    settings = settings_with()
-    bus.create_topics(topic_specs(settings.topics, "test-model"))
-    return bus
-
-
-class Run:
-    """A pipeline at work on a memory bus, and what an outside reader sees of it."""
-
-    def __init__(self, bus: MemoryBus, engine: ScriptedEngine, settings: Settings) -> None:
-        self.bus = bus
-        self.registry = CollectorRegistry()
-        self.host = ModelHost(stored_model(), engine)
-        self.pipeline = Pipeline(
-            settings=settings,
-            host=self.host,
-            consumer=MemoryConsumer(bus),
-            producer=MemoryProducer(bus),
-            metrics=ConsumerMetrics(self.registry, max_cameras=100),
-        )
-        self.stop = threading.Event()
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        try:
-            self.pipeline.run(self.stop)
-        except BaseException as error:
-            self.failure = error
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def finish(self) -> None:
-        self.stop.set()
-        self._thread.join(timeout=30)
-        assert not self._thread.is_alive()
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-
-@contextmanager
-def running(bus: MemoryBus, engine: ScriptedEngine | None = None, **consumer: object) -> Iterator[Run]:
-    run = Run(bus, engine or ScriptedEngine(), settings_with(**consumer))
-    run.start()
-    try:
-        yield run
-    finally:
-        run.finish()
-
-
-def publish(bus: MemoryBus, value: bytes, *, key: bytes | None = b"cam-1", headers: Headers = ()) -> Delivery:
-    return bus.append(OutgoingRecord("frames", key, value, headers))
-
-
-def read(bus: MemoryBus, topic: str, count: int, timeout_s: float = 20) -> list[Record]:
-    positions = dict.fromkeys(bus.partitions_of(topic), 0)
-    records: list[Record] = []
-    while len(records) < count:
-        more = bus.read(positions, count - len(records), timeout_s)
-        if not more:
-            break
-        records += more
-    return records
-
-
-def committed(bus: MemoryBus) -> dict[Partition, int]:
-    return {
-        partition: bus.committed(partition)
-        for partition in bus.partitions_of("frames")
-        if bus.high_watermark(partition) > 0
-    }
-
-
-def all_read(bus: MemoryBus) -> dict[Partition, int]:
-    return {
-        partition: bus.high_watermark(partition)
-        for partition in bus.partitions_of("frames")
-        if bus.high_watermark(partition) > 0
-    }
+    return memory_bus()
 
 
 def test_every_frame_gets_one_detection_message_in_camera_order(bus: MemoryBus) -> None:
@@ -123,8 +43,8 @@ def test_every_frame_gets_one_detection_message_in_camera_order(bus: MemoryBus) 
         ids = [message["id"] for message in messages if message["sensorId"] == f"cam-{camera_number}"]
         assert ids == sorted(ids)
     assert committed(bus) == all_read(bus)
-    assert run.metric("framebus_frames_total", camera="cam-0", model="test-model") == 12
-    assert run.metric("framebus_detections_total", camera="cam-0", model="test-model") == 12
+    assert run.metric("framebus_frames_total", camera="cam-0") == 12
+    assert run.metric("framebus_detections_total", camera="cam-0") == 12
 
 
 def test_a_bare_picture_with_only_a_key_is_detected(bus: MemoryBus) -> None:
@@ -331,22 +251,14 @@ class ForgetfulProducer(MemoryProducer):
 
 
 def run_with(bus: MemoryBus, producer: Callable[[MemoryBus], MemoryProducer]) -> Run:
-    run = Run(bus, ScriptedEngine(), settings_with())
-    run.pipeline = Pipeline(
-        settings=settings_with(),
-        host=run.host,
-        consumer=MemoryConsumer(bus),
-        producer=producer(bus),
-        metrics=ConsumerMetrics(CollectorRegistry(), max_cameras=100),
-    )
-    return run
+    return Run(bus, ScriptedEngine(), settings_with(), producer=producer(bus))
 
 
 def test_an_undeliverable_detection_ends_the_run_and_commits_nothing(bus: MemoryBus) -> None:
     publish(bus, jpeg())
     run = run_with(bus, RefusingProducer)
     run.start()
-    run._thread.join(timeout=30)
+    run.thread.join(timeout=30)
 
     assert isinstance(run.failure, TransportError)
     assert "message timed out" in str(run.failure)
@@ -402,16 +314,7 @@ def test_a_bug_in_a_stage_ends_the_run_and_commits_nothing(bus: MemoryBus) -> No
     publish(bus, jpeg())
     run = Run(bus, BrokenEngine(), settings_with())
     run.start()
-    run._thread.join(timeout=30)
+    run.thread.join(timeout=30)
 
     assert isinstance(run.failure, ZeroDivisionError)
     assert set(committed(bus).values()) == {0}
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
-    waited = threading.Event()
-    for _ in range(int(timeout_s / 0.01)):
-        if condition():
-            return
-        waited.wait(0.01)
-    raise AssertionError("the condition did not come true")

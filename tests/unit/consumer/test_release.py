@@ -2,16 +2,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.flight import FlyingFrame
-from consumer.offsets import OffsetTracker
 from consumer.release import Release
 from framebus.bus import OutgoingRecord, Partition
-from tests.pictures import record
+from tests.flights import flying
 
 OUTCOME = OutgoingRecord("detections.test-model", b"cam-1", b"{}")
-
-
-def flying(partition: int, offset: int) -> FlyingFrame:
-    return FlyingFrame(record(partition=partition, offset=offset), OffsetTracker(), polled_at=0.0)
 
 
 def complete(release: Release, frame: FlyingFrame) -> None:
@@ -78,3 +73,40 @@ def test_a_partition_that_comes_back_starts_afresh() -> None:
     complete(release, again)
 
     assert published == [again]
+
+
+def test_a_frame_that_is_left_out_holds_nothing_back() -> None:
+    published: list[FlyingFrame] = []
+    release = Release(published.append, lambda _: None)
+    left_out, behind, last = (flying(0, offset) for offset in range(3))
+    for frame in (left_out, behind, last):
+        release.admit(frame)
+    complete(release, behind)
+
+    release.leave_out(left_out)
+    assert published == [behind]
+
+    release.leave_out(last)
+    release.abandon(Partition("frames", 0))
+    assert published == [behind]
+
+
+def test_where_only_the_latest_counts_no_camera_waits_for_another() -> None:
+    published: list[FlyingFrame] = []
+    discarded: list[FlyingFrame] = []
+    release = Release(published.append, discarded.append)
+    slow, quick, next_slow = (
+        flying(0, offset, camera_id=camera, freshness="latest")
+        for offset, camera in enumerate(("slow", "quick", "slow"))
+    )
+    for frame in (slow, quick, next_slow):
+        release.admit(frame)
+
+    complete(release, next_slow)
+    complete(release, quick)
+    assert published == [quick]
+
+    release.abandon(Partition("frames", 0))
+    complete(release, slow)
+    assert published == [quick]
+    assert discarded == [next_slow, slow]

@@ -1,10 +1,8 @@
 import pytest
 
 from framebus.bus import TopicSpec
-from framebus.bus.memory import MemoryBus
-from framebus.errors import TransportError
 from framebus.settings import TopicSettings
-from framebus.topics import detections_topic, ensure_consumer_topics, topic_specs
+from framebus.topics import detections_topic, is_for_frames, topic_specs
 
 SETTINGS = TopicSettings(
     frames="pictures",
@@ -17,10 +15,6 @@ SETTINGS = TopicSettings(
     detections_retention_ms=3_000,
     dead_retention_ms=4_000,
 )
-
-
-def frames_topic(partitions: int) -> TopicSpec:
-    return TopicSpec("pictures", partitions, 1, {})
 
 
 def test_detections_of_a_model_have_a_topic_of_their_own() -> None:
@@ -46,32 +40,19 @@ def test_an_installation_has_topics_for_frames_dead_letters_and_detections() -> 
     ]
 
 
-def test_a_consumer_creates_what_it_publishes_to_with_the_partitions_of_the_frames() -> None:
-    bus = MemoryBus()
-    bus.create_topics([frames_topic(partitions=4)])
+def test_every_model_and_every_topic_of_frames_has_its_topic() -> None:
+    specs = {spec.name: spec for spec in topic_specs(SETTINGS, "ssd", "coco", frames=["day", "night"])}
 
-    ensure_consumer_topics(bus, SETTINGS, "ssd")
-
-    assert bus.partition_counts() == {"pictures": 4, "pictures.dead": 4, "detections.ssd": 4}
+    assert list(specs) == ["day", "night", "pictures.dead", "detections.ssd", "detections.coco"]
+    assert specs["night"].config["retention.bytes"] == "2000"
 
 
-def test_topics_that_exist_stay_as_they_are() -> None:
-    bus = MemoryBus()
-    bus.create_topics([frames_topic(partitions=4), TopicSpec("detections.ssd", 2, 1, {})])
-
-    ensure_consumer_topics(bus, SETTINGS, "ssd")
-    ensure_consumer_topics(bus, SETTINGS, "ssd")
-
-    assert bus.partition_counts() == {"pictures": 4, "pictures.dead": 4, "detections.ssd": 2}
-
-
-def test_without_the_frames_topic_nothing_is_created_and_the_remedy_is_told() -> None:
-    bus = MemoryBus()
-
-    with pytest.raises(TransportError, match=r"topic pictures does not exist; .*`framebus topics create`"):
-        ensure_consumer_topics(bus, SETTINGS, "ssd")
-
-    assert bus.partition_counts() == {}
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [("pictures", True), ("pictures.dead", False), ("detections.ssd", False), ("__consumer_offsets", False)],
+)
+def test_what_framebus_and_kafka_publish_is_no_frame(topic: str, expected: bool) -> None:
+    assert is_for_frames(topic, SETTINGS) is expected
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from framebus import wire
 from framebus.bus import Headers, OutgoingRecord, Record
+from framebus.dead_letters import encode_dead_letter
 from framebus.errors import FrameError, UndecodableFrameError, UnknownModelError
 from tests.pictures import record
 
@@ -13,7 +13,7 @@ MAX_BYTES = 100_000
 def dead_letter(
     original: Record, error: FrameError | None = None, max_bytes: int = MAX_BYTES
 ) -> OutgoingRecord:
-    return wire.encode_dead_letter(
+    return encode_dead_letter(
         original,
         error or UndecodableFrameError("not a picture"),
         topic="frames.dead",
