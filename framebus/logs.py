@@ -34,7 +34,8 @@ def configure_logs(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # It writes a line and its end at once: several workers may share standard error.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
 
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from framebus.bus import BusAdmin
 from framebus.errors import SettingsError, TransportError
@@ -62,6 +64,12 @@ class Routes:
         return any(route.topic.startswith("^") for route in self.of(model))
 
 
+def given_routes(model: str | None, file: Path | None) -> dict[str, Any]:
+    """What `--model` and `--routes` say, as overrides for `load_settings`."""
+    overrides: dict[str, Any] = {} if model is None else {"consumer": {"model": model}}
+    return overrides if file is None else {**overrides, "routes_file": file}
+
+
 def load_routes(settings: Settings) -> Routes:
     """The routes that the settings give; without any, all frames go through the consumer's one model.
 
@@ -70,7 +78,7 @@ def load_routes(settings: Settings) -> Routes:
     """
     given = {
         "FRAMEBUS_ROUTES": settings.routes,
-        "FRAMEBUS_ROUTES_FILE": settings.routes_file,
+        "FRAMEBUS_ROUTES_FILE (--routes)": settings.routes_file,
         "FRAMEBUS_CONSUMER__MODEL (--model)": settings.consumer.model,
     }
     if len(names := [name for name, value in given.items() if value]) > 1:

@@ -143,7 +143,7 @@ class ConsumerSettings(_Group):
     commit_interval_ms: int = Field(500, ge=1, description="how often finished offsets are committed")
     drain_timeout_s: float = Field(30, ge=0, description="longest wait for frames in flight at SIGTERM")
     http_host: str = Field("127.0.0.1", description="address of /metrics, /healthz and /readyz")
-    http_port: int = Field(9101, ge=0, le=65535, description="0: any free port")
+    http_port: int = Field(9101, ge=0, le=65535, description="of the first worker; 0: any free port")
     metrics_cameras: int = Field(
         200, ge=0, description="cameras with series of their own; the rest is 'other'"
     )

@@ -78,7 +78,7 @@ class TensorFlowDetectionEngine:
         self._run: Callable[[NDArray[np.uint8]], list[NDArray[Any]]] = session.make_callable(
             [f"{name}:0" for name in OUTPUTS], [f"{INPUT}:0"]
         )
-        self._device = _device(session)
+        self._device = _device(session, self._settings)
         try:
             self._warm_up()
         except ModelError:
@@ -184,17 +184,38 @@ def _open_session(frozen: FrozenGraph, settings: TensorFlowSettings) -> tf.Sessi
     # TensorFlow 1 computed in float32; TF32 keeps 10 bits of a float's 23, and would shift scores unasked.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
-        return tf.Session(graph=frozen.graph, config=config)
+        session = tf.Session(graph=frozen.graph, config=config)
     except tf.errors.InvalidArgumentError as error:
-        raise SettingsError(
-            f"FRAMEBUS_TENSORFLOW__VISIBLE_DEVICES={settings.visible_devices}: {_reason(error)}; "
-            "name GPUs by number, e.g. 0 or 0,1"
-        ) from error
+        raise _no_such_gpu(settings, _reason(error)) from error
+    # TensorFlow leaves out GPUs that it cannot use, and would run on the CPU without a word.
+    if settings.visible_devices and _gpu_count(session) <= settings.visible_devices.count(","):
+        session.close()
+        raise _no_such_gpu(settings, "TensorFlow cannot use it")
+    return session
 
 
-def _device(session: tf.Session) -> str:
-    gpus = [device.name for device in session.list_devices() if device.device_type == "GPU"]
-    return gpus[0].partition("device:")[2] if gpus else "CPU"
+def _no_such_gpu(settings: TensorFlowSettings, reason: str) -> SettingsError:
+    there = [gpu.name.rpartition(":")[2] for gpu in tf.config.list_physical_devices("GPU")]
+    if there:
+        why = f"{reason}; name one of those that are here: {', '.join(there)}"
+    elif tf.test.is_built_with_cuda():
+        why = "TensorFlow finds none; see what nvidia-smi finds, and install framebus with its extra `gpu`"
+    else:
+        why = "this TensorFlow is built without CUDA; install framebus with its extra `gpu`, not `cpu`"
+    return SettingsError(
+        f"no GPU {settings.visible_devices} (--devices, FRAMEBUS_TENSORFLOW__VISIBLE_DEVICES): {why}; "
+        "or leave it empty (--devices cpu) to run on the CPU"
+    )
+
+
+def _gpu_count(session: tf.Session) -> int:
+    return sum(device.device_type == "GPU" for device in session.list_devices())
+
+
+def _device(session: tf.Session, settings: TensorFlowSettings) -> str:
+    # A session numbers the GPUs that it may use from 0 again.
+    first, *_ = (settings.visible_devices or "0").split(",")
+    return f"GPU:{first}" if _gpu_count(session) else "CPU"
 
 
 def _detections(

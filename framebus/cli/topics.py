@@ -1,5 +1,6 @@
 """`framebus topics`: the topics an installation needs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,9 @@ def create(
             help="Model whose detections topic is created; repeat it for more. By default the routes'."
         ),
     ] = None,
+    routes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A YAML file: which topics feed which models.")
+    ] = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="Partitions of each topic.")] = None,
     replication_factor: Annotated[
         int | None, typer.Option(min=-1, help="Copies of each partition; -1: the broker's default.")
@@ -29,16 +33,19 @@ def create(
 ) -> None:
     """Create the topics for frames, dead letters and detections; those that exist stay as they are."""
     from framebus.bus.kafka import KafkaAdmin
-    from framebus.routes import load_routes
+    from framebus.routes import given_routes, load_routes
     from framebus.topics import topic_specs
 
     wished = {"partitions": partitions, "replication_factor": replication_factor}
-    settings = load_settings(topics={name: value for name, value in wished.items() if value is not None})
+    settings = load_settings(
+        topics={name: value for name, value in wished.items() if value is not None},
+        **given_routes(None, routes),
+    )
     admin = KafkaAdmin(settings.kafka)
-    routes = load_routes(settings)
+    loaded = load_routes(settings)
     # Producers publish to this one, unless told otherwise; what matches a regular expression is the user's.
-    frames = routes.topics or [settings.topics.frames]
-    specs = topic_specs(settings.topics, *(model or routes.models), frames=frames)
+    frames = loaded.topics or [settings.topics.frames]
+    specs = topic_specs(settings.topics, *(model or loaded.models), frames=frames)
     created = admin.create_topics(specs)
     existing = admin.partition_counts()
     for topic in specs:

@@ -3,7 +3,6 @@
 import fcntl
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from abc import abstractmethod
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from framebus.child_process import start_child
 from framebus.errors import SettingsError, TransportError
 from framebus.local_broker.broker import LocalBroker
 from framebus.local_broker.ports import answers, require_free
@@ -19,15 +19,6 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 15.0
 _LOG = "broker.log"
 _LOG_LINES_SHOWN = 15
-
-# Runs the broker such that the kernel ends it (SIGTERM, 15) when our process dies without having stopped it:
-# PR_SET_PDEATHSIG is 1, prctl(2).
-_END_WITH_PARENT = """
-import ctypes, os, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 15)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 
 Report = Callable[[str], None]
 """Told in words what is going on; for a status line."""
@@ -65,14 +56,7 @@ class ProcessBroker(LocalBroker):
             with _locked_log(directory) as log:
                 command = self._command(directory)
                 self._report(f"starting the {self.kind} broker")
-                self._process = subprocess.Popen(
-                    [sys.executable, "-IS", "-c", _END_WITH_PARENT, *command],
-                    cwd=directory,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for us: we stop the broker when our work is done
-                )
+                self._process = start_child(command, cwd=directory, stdout=log, stderr=subprocess.STDOUT)
             why_not = self._wait_until_it_answers(self._process)
         except BaseException:
             self.stop()

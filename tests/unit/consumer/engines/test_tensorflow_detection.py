@@ -1,10 +1,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,13 +13,15 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from consumer.engines.tensorflow_detection import TensorFlowDetectionEngine
-from framebus.errors import DetectionError, ModelError
+from framebus.errors import DetectionError, ModelError, SettingsError
 from framebus.frames import Image
 from framebus.settings import Settings, TensorFlowSettings
 from tests.engines import stored_model
 from tests.graphs import Output, brightness, write_graph
 
-LoadEngine = Callable[[], TensorFlowDetectionEngine]
+
+class LoadEngine(Protocol):
+    def __call__(self, visible_devices: str = "") -> TensorFlowDetectionEngine: ...
 
 
 @pytest.fixture
@@ -28,11 +31,11 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def load(file: Path) -> Iterator[LoadEngine]:
-    """Loads the graph in the file, on the CPU."""
+    """Loads the graph in the file, on the CPU if no GPU is named."""
     engines = []
 
-    def load() -> TensorFlowDetectionEngine:
-        settings = Settings(tensorflow=TensorFlowSettings(visible_devices=""))
+    def load(visible_devices: str = "") -> TensorFlowDetectionEngine:
+        settings = Settings(tensorflow=TensorFlowSettings(visible_devices=visible_devices))
         engine = TensorFlowDetectionEngine(replace(stored_model(), graph=file), settings)
         engine.load()
         engines.append(engine)
@@ -182,6 +185,22 @@ def test_a_graph_that_names_a_device_which_is_not_here_runs_all_the_same(
 def test_device_is_what_the_session_has(file: Path, load: LoadEngine) -> None:
     write_graph(file)
     assert load().device == "CPU"
+
+
+@pytest.mark.parametrize("devices", ["99", "98,99"])
+def test_a_gpu_that_is_not_there_is_refused(file: Path, load: LoadEngine, devices: str) -> None:
+    write_graph(file)
+    with pytest.raises(
+        SettingsError, match=rf"^no GPU {devices} \(--devices, FRAMEBUS.*\): .*; .*\(--devices cpu\)"
+    ):
+        load(devices)
+
+
+@pytest.mark.skipif(tf.test.is_built_with_cuda(), reason="this TensorFlow may find a GPU")
+def test_a_tensorflow_without_cuda_is_told_from_a_missing_gpu(file: Path, load: LoadEngine) -> None:
+    write_graph(file)
+    with pytest.raises(SettingsError, match=r"built without CUDA; install .* extra `gpu`"):
+        load("0")
 
 
 @pytest.mark.parametrize("name", ["detection_boxes", "detection_scores", "detection_classes"])
