@@ -24,6 +24,7 @@ class Inference:
         complete: Takes each frame with its outcome.
         reject: Takes each frame that cannot be processed, and why.
         metrics: The consumer's.
+        called: Told of each engine call: its frames, and its time in seconds.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Inference:
         complete: Callable[[FlyingFrame, OutgoingRecord], None],
         reject: Callable[[FlyingFrame, FrameError], None],
         metrics: ConsumerMetrics,
+        called: Callable[[int, float], None],
     ) -> None:
         self._host = host
         self._decoded = decoded
         self._complete = complete
         self._reject = reject
         self._metrics = metrics
+        self._called = called
         self._batcher: Batcher[FlyingFrame] = Batcher(host.batch_size, max_batch_delay_s)
 
     def put(self, flying: FlyingFrame) -> None:
@@ -67,6 +70,7 @@ class Inference:
         started_s = time.monotonic()
         results = self._host.detect([frame.image for frame in frames])
         infer_s = time.monotonic() - started_s
+        self._called(len(batch), infer_s)
         self._metrics.batch_size.labels(model.name).observe(len(batch))
         self._metrics.inference.labels(model.name).observe(infer_s)
         for flying, frame, result in zip(batch, frames, results, strict=True):

@@ -52,6 +52,12 @@ class Limit:
             self._frames += 1
             self._bytes += size_bytes
 
+    def resize(self, max_frames: int) -> None:
+        """Changes how many frames may be held; those that are held already stay."""
+        with self._given_back:
+            self._max_frames = max_frames
+            self._given_back.notify_all()
+
     def give_back(self, size_bytes: int) -> None:
         """Counts a frame out."""
         with self._given_back:

@@ -6,7 +6,7 @@ of frames, and of bytes, between the poll that brought them and the broker's ack
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from consumer.assignment import Assignment
@@ -16,13 +16,14 @@ from consumer.flight import FlyingFrame
 from consumer.inference import Inference
 from consumer.intake import Intake
 from consumer.limits import Limit
+from consumer.lookahead import Lookahead
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
 from consumer.publisher import Publisher
 from consumer.release import Release
 from consumer.waiting import WaitingFrames
 from framebus.bus import BusConsumer, BusProducer, Partition
-from framebus.errors import FrameError
+from framebus.errors import FrameError, TopicMissingError
 from framebus.logs import get_logger
 from framebus.routes import Routes
 from framebus.settings import Settings
@@ -61,15 +62,16 @@ class Pipeline:
     ) -> None:
         limits = settings.consumer
         self._settings = settings
+        self._routes = routes
         self._host = host
         self._consumer = consumer
         self._metrics = metrics
         self.model = model = host.in_force.name
-        self._topics: Sequence[str] = routes.topics_of(model, ())
-        self._joined_topics: Sequence[str] = ()
+        self._topics = routes.topics_of(model, ())
+        self._joined_topics: list[str] = []
 
         self._waiting = WaitingFrames()
-        self._decoded = Limit(_decoded_frames(settings, routes, host), limits.max_decoded_bytes)
+        self._decoded = Limit(limits.max_in_flight_frames, limits.max_decoded_bytes)
         self._dead_letters = DeadLetters(settings.topics, model)
         self._publisher = Publisher(
             producer, acknowledged=self._acknowledged, shrink=self._dead_letters.shrink
@@ -82,6 +84,7 @@ class Pipeline:
             complete=self._release.complete,
             reject=self._reject,
             metrics=metrics,
+            called=self._lookahead(),
         )
         self._decoder = Decoder(
             waiting=self._waiting,
@@ -121,6 +124,14 @@ class Pipeline:
         metrics.in_flight_bytes.labels(model, "encoded").set_function(lambda: self._intake.bytes)
         metrics.in_flight_bytes.labels(model, "decoded").set_function(lambda: self._decoded.bytes)
 
+    def _lookahead(self) -> Callable[[int, float], None]:
+        """Bounds what is decoded ahead; where every frame counts that is much, so that equal sizes meet."""
+        if all(route.freshness == "all" for route in self._routes.of(self.model)):
+            return lambda *_: None
+        concurrency, batch_size = self._host.concurrency, self._host.batch_size
+        self._decoded.resize(concurrency + 1)
+        return Lookahead(self._decoded, concurrency, most=(concurrency + 1) * batch_size).observe
+
     @property
     def not_ready(self) -> str | None:
         """What keeps frames from being processed, in words; None if nothing does."""
@@ -141,7 +152,7 @@ class Pipeline:
         silent_s = time.monotonic() - self._turned_s
         return f"the poll loop hangs for {silent_s:.0f} s" if silent_s > _STALL_S else None
 
-    def follow(self, topics: Sequence[str]) -> None:
+    def follow(self, topics: list[str]) -> None:
         """Reads these topics from now on; may be called by any thread while the pipeline runs."""
         self._topics = topics
 
@@ -193,14 +204,19 @@ class Pipeline:
     def _turn(self, stop: threading.Event) -> None:
         topics = self._topics
         if topics != self._joined_topics:
-            log.info("reading topics", model=self.model, topics=list(topics))
+            log.info("reading topics", model=self.model, topics=topics)
             self._assignment.join(topics)
             self._joined_topics = topics
-        if topics:
-            self._intake.poll()
-            self._assignment.commit_when_due()
-        else:
+        if not self._assignment.partitions and not topics:
             stop.wait(_WAIT_S)
+            return
+        try:
+            self._intake.poll()
+        except TopicMissingError as error:
+            if error.topic in self._routes.topics:
+                raise
+            log.warning("a topic is gone", model=self.model, topic=error.topic)
+        self._assignment.commit_when_due()
 
     def _accept(self, flying: FlyingFrame) -> None:
         self._release.admit(flying)
@@ -257,17 +273,6 @@ class Pipeline:
                 frames=self._intake.frames,
             )
         self._assignment.commit_all(_LAST_COMMIT_S)
-
-
-def _decoded_frames(settings: Settings, routes: Routes, host: ModelHost) -> int:
-    """How many decoded pictures may be held.
-
-    Many, so that those of one size find together. But a decoded picture is not replaced by a newer one, so where
-    only the latest counts, one batch waits while the engine is busy, and no more.
-    """
-    if any(route.freshness == "latest" for route in routes.of(host.in_force.name)):
-        return (host.concurrency + 1) * host.batch_size
-    return settings.consumer.max_in_flight_frames
 
 
 def _land(flying: FlyingFrame) -> None:

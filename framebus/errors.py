@@ -12,6 +12,7 @@
     │   └── SampleError    a sample cannot be fetched
     ├── CameraError        this camera cannot be read; the others go on
     └── TransportError     the bus failed: retry with a cap, then exit non-zero
+        └── TopicMissingError  the same, unless a regular expression had found the topic
 
 Anything else is a bug: it ends the process without committing, so that no frame is lost to it.
 """
@@ -77,3 +78,11 @@ class CameraError(FramebusError):
 
 class TransportError(FramebusError):
     """The bus refused or lost an operation for good. The message names broker, topic and remedy."""
+
+
+class TopicMissingError(TransportError):
+    """A topic that is read is not there, or not any more."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} does not exist; create it with `framebus topics create`")
+        self.topic = topic

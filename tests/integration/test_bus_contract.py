@@ -245,6 +245,8 @@ def test_a_member_that_asks_for_more_topics_goes_on_where_it_was(
         [Partition(topic, number) for number in range(4)] + [Partition(other, number) for number in range(2)]
     )
     assert {partition.topic for partition in member.revoked} == {topic}
+    member.subscribe()
+    member.poll_until(lambda: len(member.revoked) == 6)
 
 
 def test_a_paused_partition_that_left_and_came_back_delivers(

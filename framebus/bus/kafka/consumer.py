@@ -15,7 +15,7 @@ from confluent_kafka import (
 
 from framebus.bus import CommitCallback, Headers, Partition, PartitionsCallback, Record
 from framebus.bus.kafka.client import HOPELESS, Connection, Troubles, log, new_client
-from framebus.errors import TransportError
+from framebus.errors import TopicMissingError, TransportError
 from framebus.settings import KafkaSettings
 
 _GROUP_OPTIONS = {
@@ -97,6 +97,9 @@ class KafkaConsumer:
 
             return take
 
+        if not topics:
+            self._consumer.unsubscribe()
+            return
         self._consumer.subscribe(
             list(topics), on_assign=assigned, on_revoke=taken(on_revoked), on_lost=taken(on_lost)
         )
@@ -110,10 +113,17 @@ class KafkaConsumer:
         if max_records > 1:
             messages += self._consumer.consume(max_records - 1, 0)
         self._troubles.raise_if_hopeless()
+        trouble: TransportError | None = None
         for message in messages:
-            record = checked_record(message)
+            try:
+                record = checked_record(message)
+            except TransportError as error:  # what came with it is not lost
+                trouble = error
+                continue
             if record is not None:
                 self._held.append(record)
+        if trouble is not None:
+            raise trouble
         return self._release(max_records)
 
     def _release(self, max_records: int) -> list[Record]:
@@ -190,6 +200,8 @@ def checked_record(message: Message) -> Record | None:
     error = message.error()
     if error is None:
         return _record(message)
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise TopicMissingError(str(message.topic()))
     if error.fatal() or error.code() in HOPELESS:
         raise TransportError(f"topic {message.topic()}: {error.str()}")
     if error.code() != KafkaError._PARTITION_EOF:

@@ -1,0 +1,1 @@
+"""Many cameras on a real broker, and an outside reader that accounts for every frame."""
