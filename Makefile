@@ -8,7 +8,7 @@ READY := .venv/.ready
 help:  ## show this menu
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY)  ## people detected in real video that flows through Kafka (ARGS="--frames 300 --json")
+demo: $(READY)  ## objects detected in real video that flows through Kafka (ARGS="--frames 300 --json")
 	@$(BIN)/framebus demo $(ARGS)
 
 test: $(READY)  ## unit, integration and end-to-end tests (ARGS="-k wire")

@@ -1,4 +1,4 @@
-"""The consumer program: loads the models of its routes and runs a pipeline for each until it is told to stop."""
+"""The consumer program: loads the models of its routes, and runs a pipeline for each until told to stop."""
 
 import threading
 from collections.abc import Sequence

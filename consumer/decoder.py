@@ -42,7 +42,7 @@ class Decoder:
 
     def run(self) -> None:
         """Decodes until nothing waits any more."""
-        # A frame that waits may still be replaced by a newer one; so none is taken before there is room for it.
+        # A frame that waits may be replaced by a newer one; so none is taken before there is room for it.
         while self._decoded.wait_for_room() and (flying := self._waiting.take()) is not None:
             if _is_too_old(flying):
                 self._drop(flying, "too_old")

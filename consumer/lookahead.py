@@ -2,8 +2,8 @@
 
 from consumer.limits import Limit
 
-# Decoded pictures are not replaced by newer ones: they age by so much before their detections are known, as the
-# number of them divided by the rate at which they are served (Little's law).
+# Decoded pictures are not replaced by newer ones. They age by their number divided by the rate at which they are
+# served (Little's law) before their detections are known.
 _AHEAD_S = 0.2
 # How much one call counts for against those before it.
 _WEIGHT = 0.2

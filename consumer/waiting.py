@@ -8,10 +8,10 @@ from consumer.flight import FlyingFrame
 
 
 class WaitingFrames:
-    """A queue, in which a newer frame of a camera takes the place of the older one where only the latest counts.
+    """A queue, in which, where only the latest counts, a camera's newer frame takes the older one's place.
 
-    It takes the place itself, and not one at the end: however fast a camera publishes, its turn comes as often
-    as every other's.
+    It takes the place itself, and not one at the end: however fast a camera publishes, its turn comes as
+    often as every other's.
     """
 
     def __init__(self) -> None:

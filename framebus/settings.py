@@ -137,7 +137,9 @@ class ConsumerSettings(_Group):
         64, ge=1, description="frames between the bus and their acknowledgement"
     )
     max_in_flight_bytes: int = Field(32 * 2**20, ge=2**20, description="the same in bytes, encoded")
-    max_decoded_bytes: int = Field(160 * 2**20, ge=2**20, description="decoded pictures held for the engine")
+    max_decoded_bytes: int = Field(
+        160 * 2**20, ge=2**20, description="decoded pictures; the engine may take many times as much"
+    )
     max_frame_pixels: int = Field(50_000_000, ge=1, description="larger pictures become dead letters")
     decode_threads: int = Field(1, ge=1, le=64, description="pictures decoded at the same time")
     commit_interval_ms: int = Field(500, ge=1, description="how often finished offsets are committed")

@@ -57,7 +57,6 @@ class Producer:
         """Runs until every camera has ended or `stop` is set, then drains.
 
         Raises:
-            CameraError: Every camera failed.
             SettingsError: A setting is wrong.
             TransportError: There is no topic for frames, or the bus failed for good.
         """
@@ -87,6 +86,8 @@ class Producer:
             )
             summary = self._pipeline.run(stop)
             log.info("drained and stopped", **summary.as_json())
+            if summary.failures:
+                log.error("cameras failed", cameras=sorted(summary.failures))
             return summary
         finally:
             http.stop()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import UTC, datetime
 
+from framebus.backoff import Backoff
 from framebus.errors import CameraError, FrameError
 from framebus.frames import EncodedFrame
 from framebus.logs import get_logger
-from producer.backoff import Backoff
 from producer.camera_spec import CameraSpec
 from producer.cameras.camera import Camera, Picture
 from producer.encoder import Encoder
@@ -78,6 +78,7 @@ class CameraReader:
                 pace=self._pace,
                 backoff=Backoff(max_reconnect_delay_s),
                 left_out=lambda: skipped(spec.id, "superseded", None),
+                clock=clock,
             )
             if camera.live
             else None
@@ -118,8 +119,13 @@ class CameraReader:
 
     @property
     def silence_s(self) -> float:
-        """Seconds since the camera's last picture, or since the start if there was none yet."""
+        """Seconds since the last picture that became a frame, or since the start if there was none yet."""
         return self._clock() - self._last_picture_s
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a live camera cannot be read at the moment, as the log told; None: nothing is wrong as yet."""
+        return None if self._feed is None else self._feed.trouble
 
     @property
     def overdue_s(self) -> float:
@@ -144,9 +150,9 @@ class CameraReader:
         number = 0
         with closing(self._play() if self._feed is None else self._feed.pictures()) as pictures:
             for captured_at, picture in pictures:
-                self._last_picture_s = self._clock()
                 if (encoded := self._encoded(picture)) is None:
                     continue
+                self._last_picture_s = self._clock()
                 data, content_type = encoded
                 frame = EncodedFrame(
                     camera_id=self.spec.id,

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from framebus import images
+from framebus.errors import FrameError
 from framebus.frames import Image
 from producer.camera_spec import Size
 from producer.cameras.camera import Picture
@@ -29,10 +30,12 @@ class Encoder:
         """Returns a complete image file and its media type.
 
         Raises:
-            FrameError: The file is no picture, or it has to be made smaller and cannot be decoded. Of a file
-                that is passed on, only the header is looked at.
+            FrameError: The camera gave no picture, or one that has to be made smaller and cannot be decoded.
+                Of a file that is passed on, only the header is looked at.
         """
         content = picture.content
+        if isinstance(content, FrameError):
+            raise content
         if isinstance(content, bytes):
             if self._scale(*images.size(content)) == 1:
                 return content, images.content_type(content)

@@ -1,15 +1,20 @@
 """Keeps one live camera connected, on a thread of its own, and has its newest picture ready."""
 
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import UTC, datetime
 
+from framebus.backoff import Backoff
 from framebus.errors import CameraError
 from framebus.logs import get_logger
-from producer.backoff import Backoff
 from producer.cameras.camera import Camera, Picture
 from producer.pace import Pace
+
+# A camera that is lost sooner than this is not well yet: it is tried less and less often, as if it had not
+# been there at all. One that comes and goes would otherwise fill the log.
+_STEADY_S = 10.0
 
 log = get_logger("producer")
 
@@ -23,6 +28,7 @@ class LiveFeed:
     Attributes:
         connected: Whether the camera gave a picture since it was opened last.
         reconnects: How often it came back after it was lost.
+        trouble: Why it was lost or cannot be read, as the log told; None: nothing is wrong as yet.
         failure: A bug that ended the reading.
 
     Args:
@@ -32,6 +38,7 @@ class LiveFeed:
         pace: Kept with the pictures as they come.
         backoff: The waits between attempts.
         left_out: Called for each picture that nobody took.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -43,9 +50,11 @@ class LiveFeed:
         pace: Pace,
         backoff: Backoff,
         left_out: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connected = False
         self.reconnects = 0
+        self.trouble: str | None = None
         self.failure: BaseException | None = None
         self._camera_id = camera_id
         self._camera = camera
@@ -53,8 +62,9 @@ class LiveFeed:
         self._pace = pace
         self._backoff = backoff
         self._left_out = left_out
+        self._clock = clock
         self._known = False
-        self._trouble: str | None = None
+        self._connected_s = 0.0
         self._newest: tuple[datetime, Picture] | None = None
         self._changed = threading.Condition()
         # A daemon, so that a camera that hangs cannot keep the process alive.
@@ -117,13 +127,15 @@ class LiveFeed:
         log.info("camera connected", camera=self._camera_id)
         self.reconnects += self._known
         self.connected = self._known = True
-        self._trouble = None
-        self._backoff.reset()
+        self.trouble = None
+        self._connected_s = self._clock()
 
     def _lost(self, trouble: str) -> None:
         """Tells of a change; the same trouble again and again is told once."""
-        if not self._stop.is_set() and trouble != self._trouble:
+        if not self._stop.is_set() and trouble != self.trouble:
             event = "camera lost" if self.connected else "camera cannot be read"
             log.warning(event, camera=self._camera_id, error=trouble)
+        if self.connected and self._clock() - self._connected_s >= _STEADY_S:
+            self._backoff.reset()
         self.connected = False
-        self._trouble = trouble
+        self.trouble = trouble

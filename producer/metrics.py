@@ -95,7 +95,9 @@ class _CameraStates(Collector):
             labels=["camera"],
         )
         silence = GaugeMetricFamily(
-            "framebus_camera_silence_seconds", "Time since the camera's last picture", labels=["camera"]
+            "framebus_camera_silence_seconds",
+            "Time since the camera's last picture that became a frame",
+            labels=["camera"],
         )
         for label, group in cameras.items():
             connected.add_metric([label], min(camera.connected for camera in group))

@@ -35,7 +35,7 @@ class Publisher:
         self._tally = tally
         self._undelivered: dict[str, EncodedFrame] = {}
         self._undelivered_bytes = 0
-        self._last_report_s = time.monotonic()
+        self._waiting_since_s: float | None = None
         self._closed = False
 
     def __len__(self) -> int:
@@ -44,8 +44,9 @@ class Publisher:
 
     @property
     def stalled_s(self) -> float:
-        """Seconds that the broker has kept frames waiting without a word; 0 if it has them all."""
-        return time.monotonic() - self._last_report_s if self._undelivered else 0.0
+        """Seconds that the broker has kept frames waiting without taking any; 0 if it has them all."""
+        since_s = self._waiting_since_s  # once: another thread asks
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def step(self) -> None:
         """Hands over the oldest frame and serves reports; waits a moment if there is nothing to do.
@@ -76,18 +77,21 @@ class Publisher:
         if not accepted:
             self._buffer.put_back(frame)
             return False
-        if not self._undelivered:
-            self._last_report_s = time.monotonic()
+        if self._waiting_since_s is None:
+            self._waiting_since_s = time.monotonic()
         self._undelivered[frame.frame_id] = frame
         self._undelivered_bytes += len(frame.data)
         return True
 
     def _reported(self, frame: EncodedFrame, delivery: Delivery) -> None:
-        self._last_report_s = time.monotonic()
         del self._undelivered[frame.frame_id]
         self._undelivered_bytes -= len(frame.data)
+        if delivery.error is None or delivery.is_too_large:  # else the client itself gave the frame up
+            self._waiting_since_s = time.monotonic() if self._undelivered else None
         if delivery.error is None:
             self._tally.published(frame)
+        elif delivery.is_too_large:
+            self._tally.dropped(frame, FrameTooLargeError.reason, delivery.error)
         else:
             self._tally.dropped(frame, "stopped" if self._closed else "not_delivered", delivery.error)
 

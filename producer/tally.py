@@ -13,7 +13,7 @@ from framebus.logs import get_logger
 from producer.metrics import ProducerMetrics
 
 # A broker that is away costs many frames a second; the log says so once in a while.
-_LOG_INTERVAL_S = 10.0
+_LOG_INTERVAL_S = 60.0
 
 _Kind = tuple[str, str, str]
 """What the log says of a loss: the event, the camera and the reason."""
@@ -23,11 +23,19 @@ log = get_logger("producer")
 
 @dataclass(frozen=True, slots=True)
 class CameraSummary:
-    """What became of one camera's pictures; a skipped one was never a frame."""
+    """What became of one camera's pictures; a skipped one was never a frame.
+
+    Attributes:
+        published: Frames that the broker acknowledged.
+        dropped: Frames that it did not.
+        skipped: Pictures that became no frame.
+        failure: Why the camera ended before its time; None: it did not.
+    """
 
     published: int
     dropped: int
     skipped: int
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,15 @@ class Summary:
     def skipped(self) -> int:
         """Pictures that became no frame: left out on purpose, or no pictures."""
         return sum(camera.skipped for camera in self.cameras.values())
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why cameras ended before their time, by id."""
+        return {
+            camera_id: camera.failure
+            for camera_id, camera in self.cameras.items()
+            if camera.failure is not None
+        }
 
     def as_json(self) -> dict[str, Any]:
         """The summary as `framebus produce --json` writes it."""
@@ -140,13 +157,20 @@ class Tally:
         for (event, camera_id, reason), count in unlogged.items():
             log.warning(event, camera=camera_id, reason=reason, count=count)
 
-    def summary(self) -> Summary:
-        """What became of the frames so far."""
+    def summary(self, failures: Mapping[str, str]) -> Summary:
+        """What became of the frames so far.
+
+        Args:
+            failures: Why cameras ended before their time, by id.
+        """
         with self._lock:
             return Summary(
                 {
                     camera_id: CameraSummary(
-                        self._published[camera_id], self._dropped[camera_id], self._skipped[camera_id]
+                        self._published[camera_id],
+                        self._dropped[camera_id],
+                        self._skipped[camera_id],
+                        failures.get(camera_id),
                     )
                     for camera_id in self._cameras
                 }

@@ -33,10 +33,11 @@ def opencv_file(image: NDArray[Any], suffix: str, *options: int) -> bytes:
     return data.tobytes()
 
 
-def turned_by_exif(kind: str) -> bytes:
+def turned_by_exif(kind: str, image: Image = PICTURE, orientation: int = 6) -> bytes:
+    """A picture that is to be shown turned or mirrored: by 90 degrees, unless told otherwise."""
     exif = PillowImage.Exif()
-    exif[0x0112] = 6  # turned by 90 degrees
-    return file_of(PICTURE, kind, exif=exif)
+    exif[0x0112] = orientation
+    return file_of(image, kind, exif=exif)
 
 
 def with_second_picture(kind: str, **options: Any) -> bytes:
@@ -44,10 +45,10 @@ def with_second_picture(kind: str, **options: Any) -> bytes:
     return file_of(PICTURE, kind, save_all=True, append_images=[second], **options)
 
 
-def ycck_jpeg() -> bytes:
+def ycck_jpeg(image: Image = PICTURE) -> bytes:
     """YCCK as Adobe writes it: luma and chroma of the picture's negative stand for C, M and Y; no black."""
-    negative = PillowImage.fromarray(255 - PICTURE).convert("YCbCr")
-    channels = np.dstack([255 - np.asarray(negative), np.zeros((HEIGHT, WIDTH), np.uint8)])
+    negative = PillowImage.fromarray(255 - image).convert("YCbCr")
+    channels = np.dstack([255 - np.asarray(negative), np.zeros(image.shape[:2], np.uint8)])
     written = io.BytesIO()
     PillowImage.fromarray(channels, "CMYK").save(written, "JPEG", quality=95)
     data = bytearray(written.getvalue())

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from framebus.cli import broker, consume, demo, detect, models, produce, tail, topics
+from framebus.cli import broker, consume, demo, detect, models, produce, status, tail, topics
 from framebus.errors import FramebusError, SettingsError
 from framebus.logs import get_logger, log_is_json
 
@@ -25,6 +25,7 @@ app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("detect")(detect.detect)
 app.command("tail")(tail.tail)
+app.command("status")(status.status)
 app.command("demo")(demo.demo)
 
 

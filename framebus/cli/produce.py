@@ -105,7 +105,10 @@ def produce(
         bool, typer.Option("--json", help="Write what became of the frames as the last line of output.")
     ] = False,
 ) -> None:
-    """Publish the frames of cameras at real pace, until they end or until told to stop."""
+    """Publish the frames of cameras at real pace, until they end or until told to stop.
+
+    Exit code 1 says that a file or directory could not be read, though all others were.
+    """
     if not camera and cameras is None:
         raise typer.BadParameter("give --camera ID=SOURCE, or --cameras FILE", param_hint=_CAMERA)
     specs = _specs(camera or (), fps, loop)
@@ -129,7 +132,9 @@ def produce(
     summary = producer.run(stop_on_signals())
     if as_json:
         typer.echo(json.dumps(summary.as_json(), ensure_ascii=False))
+    code = 1 if summary.failures else 0
     if producer.hangs:
         # A thread that came back from FFmpeg while the interpreter takes itself down would abort the process.
         sys.stdout.flush()
-        os._exit(0)
+        os._exit(code)
+    raise typer.Exit(code)

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
+from framebus.errors import FrameError
 from framebus.frames import Image
 
 
@@ -12,11 +13,12 @@ class Picture:
     """One picture as a camera gives it.
 
     Attributes:
-        content: A JPEG, PNG or WebP file; or, where the camera gives none, uint8 (height, width, 3) RGB.
+        content: A JPEG, PNG or WebP file; or, where the camera gives none, uint8 (height, width, 3) RGB; or
+            what is wrong with the picture, where that is known already.
         lasts_s: Seconds until the camera's next picture is due; 0 if pictures are due when they come.
     """
 
-    content: bytes | Image
+    content: bytes | Image | FrameError
     lasts_s: float
 
 

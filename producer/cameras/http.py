@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPMessage, HTTPResponse, responses
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, responses
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import (
@@ -14,7 +14,7 @@ from urllib.request import (
     build_opener,
 )
 
-from framebus.errors import CameraError
+from framebus.errors import CameraError, FrameTooLargeError
 from producer.camera_url import CameraUrl
 from producer.cameras.camera import Picture
 from producer.cameras.ffmpeg import VideoStream
@@ -33,7 +33,7 @@ class HttpCamera:
         url: Where it is. Its user and password answer a challenge, Basic or Digest.
         fps: How often to ask for a single picture, per second; None: once a second.
         timeout_s: Longest time to connect, and longest silence.
-        max_picture_bytes: Longer pictures are refused.
+        max_picture_bytes: Longer pictures are passed over.
     """
 
     live = True
@@ -56,6 +56,8 @@ class HttpCamera:
                     kind = answer.headers.get_content_maintype()
                     if kind == "multipart":
                         yield from self._stream(answer)
+                    if answer.headers.get_content_type() == "text/html":
+                        raise ValueError("answered with a web page instead of pictures; check the path")
                     if kind != "image":
                         break
                     snapshot = self._snapshot(answer)
@@ -72,13 +74,21 @@ class HttpCamera:
         if not boundary:
             raise ValueError("a multipart answer that does not tell its boundary")
         for data in parts(answer, boundary, self._max_picture_bytes):
-            yield Picture(data, 0)
+            yield Picture(self._too_large() if data is None else data, 0)
 
     def _snapshot(self, answer: HTTPResponse) -> Picture:
         data = answer.read(self._max_picture_bytes + 1)
         if len(data) > self._max_picture_bytes:
-            raise ValueError(f"a picture of more than {self._max_picture_bytes} bytes")
+            return Picture(self._too_large(), self._lasts_s)
+        if answer.length:  # of what was announced, so much is left
+            raise EOFError("the picture is cut off")
         return Picture(data, self._lasts_s)
+
+    def _too_large(self) -> FrameTooLargeError:
+        return FrameTooLargeError(
+            f"a picture of more than {self._max_picture_bytes} bytes; "
+            "raise FRAMEBUS_TOPICS__MAX_MESSAGE_BYTES"
+        )
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
@@ -90,14 +100,22 @@ class HttpCamera:
     def _in_words(self, error: Exception) -> str:
         if isinstance(error, HTTPError):
             error.close()
-            remedy = "; write user and password into the URL, http://user:password@..."
+            remedy = (
+                "write user and password into the URL, http://user:password@..."
+                if self._url.user is None
+                else "check user and password in the URL"
+            )
             reason = responses.get(error.code, "")
-            return f"answered {error.code} {reason}{remedy if error.code == 401 else ''}"
+            return f"answered {error.code} {reason}" + (f"; {remedy}" if error.code == 401 else "")
         cause = error.reason if isinstance(error, URLError) else error
         if isinstance(cause, TimeoutError):
             return f"said nothing for {self._timeout_s:g} s"
         if isinstance(cause, OSError) and cause.strerror:
             return f"cannot be reached: {cause.strerror}"
+        if isinstance(cause, IncompleteRead):
+            return "the stream ended"
+        if isinstance(cause, HTTPException) and not isinstance(cause, OSError):  # quotes what was received
+            return "answered with something that is not HTTP"
         return str(cause) or type(cause).__name__
 
 

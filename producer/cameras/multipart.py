@@ -4,8 +4,12 @@ import http.client
 from collections.abc import Iterator
 from io import BufferedIOBase
 
+# A part that says it is so many times too long is no picture, and to pass over it could take for ever.
+_ABSURD = 16
+_PIECE_BYTES = 2**16
 
-def parts(stream: BufferedIOBase, boundary: str, max_part_bytes: int) -> Iterator[bytes]:
+
+def parts(stream: BufferedIOBase, boundary: str, max_part_bytes: int) -> Iterator[bytes | None]:
     """Yields the body of each part: the one that its Content-Length tells, else all up to the next boundary.
 
     Cameras take liberties with boundaries, which are borne with: dashes that the header has and the body does
@@ -14,11 +18,12 @@ def parts(stream: BufferedIOBase, boundary: str, max_part_bytes: int) -> Iterato
     Args:
         stream: The body of the answer.
         boundary: As the content type tells it.
-        max_part_bytes: Longer parts are refused.
+        max_part_bytes: Longer parts are passed over where their Content-Length tells where they end; None
+            stands for them.
 
     Raises:
         EOFError: The body ends without its closing boundary.
-        ValueError: This is no multipart body, or a part is too long.
+        ValueError: This is no multipart body, or a part that is too long cannot be passed over.
     """
     delimiter = b"--" + boundary.lstrip("-").encode()
     _, last = _up_to(delimiter, stream, max_part_bytes)
@@ -46,12 +51,21 @@ def _up_to(delimiter: bytes, stream: BufferedIOBase, max_bytes: int) -> tuple[by
     raise ValueError(f"no boundary within {max_bytes} bytes")
 
 
-def _exactly(length: str, stream: BufferedIOBase, max_bytes: int) -> bytes:
+def _exactly(length: str, stream: BufferedIOBase, max_bytes: int) -> bytes | None:
     if not length.strip().isdecimal():
         raise ValueError("a part whose Content-Length is no number")
-    if int(length) > max_bytes:
-        raise ValueError(f"a part of more than {max_bytes} bytes; raise FRAMEBUS_TOPICS__MAX_MESSAGE_BYTES")
-    data = stream.read(int(length))
-    if len(data) < int(length):
+    left = int(length)
+    if left > _ABSURD * max_bytes:
+        raise ValueError(f"a part whose Content-Length is more than {_ABSURD * max_bytes}")
+    if left <= max_bytes:
+        return _whole(left, stream)
+    while left:
+        left -= len(_whole(min(left, _PIECE_BYTES), stream))
+    return None
+
+
+def _whole(length: int, stream: BufferedIOBase) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
         raise EOFError("the stream ended")
     return data

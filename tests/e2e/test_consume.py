@@ -1,94 +1,23 @@
 """The consumer process, on a real broker and the real model, fed and read by clients that are not ours."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
-from framebus.bus.kafka import KafkaAdmin
 from framebus.local_broker import BrokerKind, LocalBroker
-from framebus.local_broker.ports import free_ports
-from framebus.settings import KafkaSettings, TopicSettings
-from framebus.topics import topic_specs
-from tests.kafka import kafka_settings, unique
+from tests.e2e.consumer_process import ConsumerProcess, read
 from tests.pictures import jpeg
 
 DETECTIONS = "detections.pedestrian"
-
-
-class ConsumerProcess:
-    """`framebus consume` on a topic of its own."""
-
-    def __init__(self, broker: LocalBroker, models_directory: Path, log: Path) -> None:
-        self.settings: KafkaSettings = kafka_settings(broker)
-        self.topic = unique("frames")
-        self.dead = f"{self.topic}.dead"
-        topics = TopicSettings(frames=self.topic, dead=self.dead, partitions=2, replication_factor=1)
-        KafkaAdmin(self.settings).create_topics(topic_specs(topics, "pedestrian"))
-        [self._port] = free_ports(1)
-        environment = {
-            "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-            "FRAMEBUS_KAFKA__GROUP_ID": self.settings.group_id,
-            "FRAMEBUS_KAFKA__CONSUMER_OPTIONS__SESSION_TIMEOUT_MS": "6000",
-            "FRAMEBUS_TOPICS__FRAMES": self.topic,
-            "FRAMEBUS_TOPICS__DEAD": self.dead,
-            "FRAMEBUS_MODELS_DIR": str(models_directory),
-            "FRAMEBUS_CONSUMER__HTTP_PORT": str(self._port),
-        }
-        with log.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "framebus.cli", "consume"],
-                env={**os.environ, **environment},
-                stderr=stderr,
-            )
-        self._log = log
-
-    def get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self._log.read_text()
-            try:
-                if self.get("/readyz")[0] == 200:
-                    return
-            except urllib.error.URLError:
-                pass  # not listening yet
-            time.sleep(0.1)
-        raise AssertionError(f"not ready: {self._log.read_text()}")
-
-    def committed(self) -> dict[int, int]:
-        with closing(
-            KafkaConsumer(
-                bootstrap_servers=self.settings.bootstrap_servers,
-                group_id=f"{self.settings.group_id}.pedestrian",
-                enable_auto_commit=False,
-            )
-        ) as reader:
-            return {
-                partition: reader.committed(TopicPartition(self.topic, partition)) or 0
-                for partition in range(2)
-            }
 
 
 @pytest.fixture
@@ -115,27 +44,6 @@ def pictures(street: Path) -> list[bytes]:
     return pictures
 
 
-def read(consumer: ConsumerProcess, topic: str, count: int) -> list[Any]:
-    """Reads what was made of this consumer's frames, with a stock client."""
-    with closing(
-        KafkaConsumer(
-            topic,
-            bootstrap_servers=consumer.settings.bootstrap_servers,
-            auto_offset_reset="earliest",
-            group_id=unique("reader"),
-            session_timeout_ms=6000,
-            consumer_timeout_ms=30_000,
-        )
-    ) as reader:
-        found: list[Any] = []
-        for record in reader:
-            if topic != DETECTIONS or json.loads(record.value)["source"]["topic"] == consumer.topic:
-                found.append(record)
-            if len(found) == count:
-                break
-        return found
-
-
 def test_stock_clients_publish_and_subscribe_and_a_corrupt_picture_dies_alone(
     consumer: ConsumerProcess, pictures: list[bytes]
 ) -> None:
@@ -156,7 +64,9 @@ def test_stock_clients_publish_and_subscribe_and_a_corrupt_picture_dies_alone(
     assert consumer.get("/healthz")[0] == 200
     metrics = consumer.get("/metrics")[1]
     assert 'framebus_frames_total{camera="cam-9",model="pedestrian"} 7.0' in metrics
-    assert 'framebus_dead_letters_total{camera="cam-9",model="pedestrian",reason="undecodable"} 1.0' in metrics
+    assert (
+        'framebus_dead_letters_total{camera="cam-9",model="pedestrian",reason="undecodable"} 1.0' in metrics
+    )
 
     consumer.process.send_signal(signal.SIGTERM)
     assert consumer.process.wait(timeout=40) == 0

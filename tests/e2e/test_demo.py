@@ -13,6 +13,7 @@ import cv2
 from kafka import KafkaConsumer
 
 from framebus.local_broker import LocalBroker
+from framebus.model_repository import StoredModel
 
 FRAMES = 120
 
@@ -71,11 +72,31 @@ def test_every_published_frame_has_exactly_one_detection_message(
     assert all(cv2.imread(str(picture)) is not None for picture in pictures)
 
 
-def test_the_demo_brings_its_own_broker(models_directory: Path, tmp_path: Path) -> None:
+def test_the_demo_brings_its_own_broker_and_runs_coco(coco: StoredModel, tmp_path: Path) -> None:
     done = framebus(
-        *("demo", "--model", "pedestrian", "--frames", "20", "--broker", "tansu", "--output", str(tmp_path)),
-        FRAMEBUS_MODELS_DIR=str(models_directory),
+        *("demo", "--frames", "20", "--broker", "tansu", "--json", "--output", str(tmp_path)),
+        FRAMEBUS_MODELS_DIR=str(coco.folder.parent),
     )
 
     assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["published"] == summary["processed"] == 20
+    assert "without the model" not in done.stderr
+
+
+def test_without_npm_the_demo_runs_the_other_model_and_says_so(
+    models_directory: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "pedestrian").symlink_to(models_directory / "pedestrian")
+    done = framebus(
+        *("demo", "--frames", "20", "--broker", "tansu", "--output", str(tmp_path)),
+        FRAMEBUS_MODELS_DIR=str(models),
+        PATH=str(tmp_path),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "without the model coco" in done.stderr
+    assert "there is no npm here" in done.stderr
     assert "20 frames published, 20 processed, 0 dropped, 0 dead letters" in done.stdout

@@ -3,11 +3,11 @@
 Runs on the system's Python, for GStreamer's bindings come with it (Debian: python3-gi,
 gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good, gstreamer1.0-plugins-ugly):
 
-    python3 rtsp_server.py PORT [USER PASSWORD]
+    python3 rtsp_server.py PORT WIDTHxHEIGHT [USER PASSWORD]
 
-`/live` is H.264 at 20 pictures a second, whose colour tells when each was made: red is the tenth of the
-second and green the last digit of the second, since 1970 and both times 25, plus 12. `/h264` and `/jpeg`
-change their size every second, from 320x240 to 640x480 and back.
+`/live` is H.264 of this size at 20 pictures a second, whose colour tells when each was made: red is the tenth
+of the second and green the last digit of the second, since 1970 and both times 25, plus 12. `/h264` and
+`/jpeg` change their size every second, from 320x240 to 640x480 and back.
 """
 
 import sys
@@ -25,16 +25,16 @@ except (ImportError, ValueError) as error:
     sys.exit(1)
 
 FPS = 20
-SIZES = [(320, 240), (640, 480)]
+CHANGING_SIZES = [(320, 240), (640, 480)]
 H264 = (
     "x264enc tune=zerolatency sliced-threads=false key-int-max=10 ! h264parse ! rtph264pay config-interval=-1"
 )
 JPEG = "jpegenc ! rtpjpegpay"
 
 
-def push_picture(source: Any, changes_size: bool) -> bool:
+def push_picture(source: Any, sizes: list[tuple[int, int]]) -> bool:
     tenths = int(time.time() * 10)
-    width, height = SIZES[tenths // 10 % 2 if changes_size else 0]
+    width, height = sizes[tenths // 10 % len(sizes)]
     colour = bytes((tenths % 10 * 25 + 12, tenths // 10 % 10 * 25 + 12, 0))
     caps = f"video/x-raw,format=RGB,width={width},height={height},framerate={FPS}/1"
     source.set_property("caps", Gst.Caps.from_string(caps))
@@ -42,10 +42,10 @@ def push_picture(source: Any, changes_size: bool) -> bool:
     return True
 
 
-def add_stream(server: Any, path: str, encoder: str, *, changes_size: bool) -> None:
+def add_stream(server: Any, path: str, encoder: str, sizes: list[tuple[int, int]]) -> None:
     def configure(_: Any, media: Any) -> None:
         source = media.get_element().get_by_name("source")
-        timer = GLib.timeout_add(1_000 // FPS, push_picture, source, changes_size)
+        timer = GLib.timeout_add(1_000 // FPS, push_picture, source, sizes)
         media.connect("unprepared", lambda _: GLib.source_remove(timer))
 
     factory = GstRtspServer.RTSPMediaFactory()
@@ -55,7 +55,7 @@ def add_stream(server: Any, path: str, encoder: str, *, changes_size: bool) -> N
     )
     factory.set_shared(True)
     factory.connect("media-configure", configure)
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 3:
         factory.add_role_from_structure(
             Gst.Structure.from_string("user,media.factory.access=true,media.factory.construct=true")[0]
         )
@@ -77,11 +77,12 @@ def main() -> None:
             print(f"missing: GStreamer's {element}", flush=True)  # noqa: T201
             sys.exit(1)
     server = GstRtspServer.RTSPServer(address="127.0.0.1", service=sys.argv[1])
-    add_stream(server, "/live", H264, changes_size=False)
-    add_stream(server, "/h264", H264, changes_size=True)
-    add_stream(server, "/jpeg", JPEG, changes_size=True)
-    if len(sys.argv) > 2:
-        protect(server, *sys.argv[2:4])
+    width, height = map(int, sys.argv[2].split("x"))
+    add_stream(server, "/live", H264, [(width, height)])
+    add_stream(server, "/h264", H264, CHANGING_SIZES)
+    add_stream(server, "/jpeg", JPEG, CHANGING_SIZES)
+    if len(sys.argv) > 3:
+        protect(server, *sys.argv[3:5])
     server.attach(None)
     print("ready", flush=True)  # noqa: T201
     GLib.MainLoop().run()

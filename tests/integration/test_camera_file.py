@@ -1,17 +1,12 @@
 """`framebus produce` with a file of cameras, as a process of its own on a real broker."""
 
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
@@ -20,78 +15,9 @@ from framebus.bus import TopicSpec
 from framebus.bus.kafka import KafkaAdmin
 from framebus.images import size
 from framebus.local_broker import LocalBroker
-from framebus.local_broker.ports import free_ports
+from tests.integration.produce_command import TIMEOUT_S, ProduceCommand
 from tests.kafka import kafka_settings, unique
 from tests.unit.producer.http_camera import PICTURES, http_camera, live, mute_server
-
-TIMEOUT_S = 30
-
-
-class Command:
-    """`framebus produce` as a process of its own, with its metrics and what it logged.
-
-    Args:
-        broker: Where it publishes.
-        directory: Where its log is written.
-        *options: What follows `framebus produce`.
-    """
-
-    def __init__(self, broker: LocalBroker, directory: Path, *options: str) -> None:
-        (self._port,) = free_ports(1)
-        self._log = directory / "produce.log"
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "framebus.cli", "produce", *options],
-                env=os.environ
-                | {
-                    "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-                    "FRAMEBUS_PRODUCER__HTTP_PORT": str(self._port),
-                    "FRAMEBUS_LOG__FORMAT": "json",
-                },
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-
-    def until(self, happens: Callable[[], Any], what: str) -> Any:
-        """Waits until something happens, and returns what."""
-        deadline_s = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline_s and self.process.poll() is None:
-            if found := happens():
-                return found
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.05)
-        raise AssertionError(f"waited in vain for {what}; the log says {self.log()}")
-
-    def until_logged(self, event: str, camera_id: str | None = None) -> dict[str, Any]:
-        def logged() -> dict[str, Any] | None:
-            lines = (line for line in self.log() if line["event"] == event)
-            return next((line for line in lines if camera_id in (None, line.get("camera"))), None)
-
-        line: dict[str, Any] = self.until(logged, f"{event} of {camera_id}")
-        return line
-
-    def until_published(self, camera_id: str) -> None:
-        """Waits until a camera has published ten frames."""
-        pattern = rf'framebus_published_frames_total{{camera="{camera_id}"}} \d\d+\.'
-        self.until(lambda: re.search(pattern, self.metrics()), f"frames of {camera_id}")
-
-    def log(self) -> list[dict[str, Any]]:
-        """What was logged so far, in whole lines."""
-        return [json.loads(line) for line in self._log.read_text().split("\n")[:-1]]
-
-    def metrics(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
-            metrics: str = answer.read().decode()
-        return metrics
-
-    def stop(self) -> dict[str, Any]:
-        """Ends it; returns its summary."""
-        self.process.terminate()
-        output, _ = self.process.communicate(timeout=TIMEOUT_S)
-        assert self.process.returncode == 0
-        summary: dict[str, Any] = json.loads(output.splitlines()[-1])
-        return summary
 
 
 def test_the_camera_file_is_read_again_at_sighup(tansu: LocalBroker, tmp_path: Path) -> None:
@@ -103,7 +29,7 @@ def test_the_camera_file_is_read_again_at_sighup(tansu: LocalBroker, tmp_path: P
         yard = f"{{id: yard, source: '{server.url()}', resize: 32x32, max_fps: 20, model: ssd}}"
         mute_camera = f"{{id: mute, source: 'rtsp://127.0.0.1:{mute}/live'}}"
         file.write_text(f"cameras: [{gate}, {mute_camera}]")
-        command = Command(
+        command = ProduceCommand(
             tansu,
             tmp_path,
             *("--topic", topic, "--cameras", str(file), "--json"),

@@ -5,12 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from framebus.images import size
+from framebus.images import content_type, decode, size
 from framebus.local_broker.ports import free_ports
 from producer.camera_spec import CameraSpec
 from tests.integration.scenes import Scene, Script
+from tests.picture_files import FILES, HEIGHT, MAX_PIXELS, WIDTH
 from tests.unit.producer.http_camera import (
     PICTURES,
     SIZES,
@@ -56,6 +58,30 @@ def test_only_pictures_that_are_too_large_are_encoded_again(server: HttpCameraSe
     by_size = {size(frame.data): frame.data for frame in scene.frames("gate")}
     assert set(by_size) == {(64, 48), (160, 100), (16, 16)}
     assert (by_size[64, 48], by_size[16, 16]) == (PICTURES[0], PICTURES[2])
+
+
+@pytest.mark.parametrize("resize", [None, "32x20"])
+def test_a_directory_of_every_kind_of_picture_is_published_and_made_to_fit_if_wished(
+    tmp_path: Path, resize: str | None
+) -> None:
+    for number, data in enumerate(FILES.values()):
+        suffix = content_type(data).removeprefix("image/")
+        (tmp_path / f"{number:03}.{suffix}").write_bytes(data)
+    scene = Scene(camera(str(tmp_path), fps=200, resize=resize))
+
+    scene.play(scene.until(lambda: len(scene.frames("gate")) == len(FILES), "all pictures"))
+
+    for (name, data), frame in zip(FILES.items(), scene.frames("gate"), strict=True):
+        if resize is None:
+            assert frame.data == data, name
+            continue
+        wanted = (32, 19) if size(data) == (WIDTH, HEIGHT) else (5, 20)
+        assert (frame.content_type, size(frame.data)) == ("image/jpeg", wanted), name
+        colour, wanted_colour = (decode(file, MAX_PIXELS).mean(axis=(0, 1)) for file in (frame.data, data))
+        assert np.abs(colour - wanted_colour).max() < 4, name
+    assert {frame.content_type for frame in scene.frames("gate")} == (
+        {"image/jpeg", "image/png", "image/webp"} if resize is None else {"image/jpeg"}
+    )
 
 
 def test_single_pictures_are_published_at_the_wished_rate(server: HttpCameraServer) -> None:

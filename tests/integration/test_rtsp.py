@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,20 @@ PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstr
 
 
 class RtspServer:
-    """The server, as a process of its own that can be stopped, resumed, killed and started again."""
+    """The server, as a process of its own that can be stopped, resumed, killed and started again.
+
+    Attributes:
+        size: Of the pictures of `/live` from the next start on.
+    """
 
     def __init__(self, *credentials: str) -> None:
         (self.port,) = free_ports(1)
+        self.size = "320x240"
         self._credentials = credentials
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [PYTHON, str(SERVER), str(self.port), *self._credentials]
+        command = [PYTHON, str(SERVER), str(self.port), self.size, *self._credentials]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         answer = self._process.stdout.readline().strip()
@@ -220,6 +226,36 @@ def test_a_camera_that_changes_its_size_goes_on(server: RtspServer) -> None:
     assert scene.events("gate") == scene.events("yard") == ["camera connected"]
     # OpenCV scales H.264 to the size at the start.
     assert len({size(frame.data) for frame in scene.frames("yard")}) == 1
+
+
+def test_a_camera_that_is_back_with_another_size_is_published_in_that_size(server: RtspServer) -> None:
+    scene = Scene(
+        camera(server.url("/live")),
+        camera(server.url("/live"), "yard", resize="400x400"),
+        camera_timeout_s=5,
+    )
+
+    def lost(camera_id: str) -> bool:
+        return "camera lost" in scene.events(camera_id)
+
+    def script() -> Script:
+        for camera_id in ("gate", "yard"):
+            yield from scene.more_frames(camera_id)
+        server.kill()
+        for camera_id in ("gate", "yard"):
+            yield from scene.until(partial(lost, camera_id), f"the loss of {camera_id}")
+        server.size = "640x480"
+        server.start()
+        for camera_id in ("gate", "yard"):
+            yield from scene.more_frames(camera_id)
+
+    scene.play(script())
+
+    sizes = {
+        camera_id: list(dict.fromkeys(size(frame.data) for frame in scene.frames(camera_id)))
+        for camera_id in ("gate", "yard")
+    }
+    assert sizes == {"gate": [(320, 240), (640, 480)], "yard": [(320, 240), (400, 300)]}
 
 
 def test_user_and_password_of_the_url_open_a_camera_and_are_told_to_nobody() -> None:

@@ -1,32 +1,36 @@
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from framebus import wire
-from framebus.bus import Delivery, OutgoingRecord, Partition, TopicSpec
-from framebus.bus.kafka import KafkaAdmin, KafkaProducer, KafkaReader
-from framebus.detections import Detections, Thresholds
-from framebus.errors import TransportError
-from framebus.frames import EncodedFrame, FramePosition
+from framebus.bus import OutgoingRecord, TopicSpec
+from framebus.bus.kafka import KafkaAdmin, KafkaProducer
+from framebus.frames import Image
+from framebus.images import encode_jpeg
 from framebus.local_broker import LocalBroker
 from framebus.settings import KafkaSettings
+from tests.integration.published import BOX, HEIGHT, WIDTH, Publisher
 from tests.kafka import kafka_settings, unique
 from tests.pictures import jpeg
 
-LABELS = {1: "person", 3: "car"}
-TIMING = wire.Timing(wait_ms=1, decode_ms=1, infer_ms=1, total_ms=3, batch_size=1)
 # Of each camera's frame: class and score of its objects.
 SEEN = {"gate": [(1, 0.9), (3, 0.4)], "yard": [(3, 0.8)], "roof": []}
+FRAMES = 12
+FPS = 25
+GREY = 120
 
 
 @pytest.fixture
@@ -34,39 +38,57 @@ def kafka(broker: LocalBroker) -> KafkaSettings:
     return kafka_settings(broker)
 
 
+def create_topics(kafka: KafkaSettings, *topics: str) -> None:
+    KafkaAdmin(kafka).create_topics([TopicSpec(name, 2, 1, {}) for name in topics])
+
+
 @pytest.fixture
 def model(kafka: KafkaSettings) -> str:
-    """A model that has seen one frame of each camera."""
+    """A model that has seen one frame of each camera; somebody has published to its topic by mistake."""
     model, frames = unique("ssd"), unique("frames")
-    KafkaAdmin(kafka).create_topics([TopicSpec(name, 2, 1, {}) for name in (frames, f"detections.{model}")])
-    in_force = wire.ModelInForce(model, "0123456789ab", Thresholds(30, 10), LABELS)
+    create_topics(kafka, frames, f"detections.{model}")
     with closing(KafkaProducer(kafka)) as producer:
-        for camera_id, objects in SEEN.items():
-            deliveries: list[Delivery] = []
-            frame = EncodedFrame(camera_id, f"{camera_id}-1", datetime.now(UTC), jpeg(64, 48))
-            producer.publish(wire.encode_frame(frame, frames), deliveries.append)
-            assert producer.flush(30) == 0
-            [delivery] = deliveries
-            assert delivery.partition is not None
-            assert delivery.offset is not None
-            position = FramePosition(frames, delivery.partition.number, delivery.offset)
-            detections = Detections(
-                boxes=np.array([[10, 10, 30, 40]] * len(objects), np.float32).reshape(-1, 4),
-                scores=np.array([score for _, score in objects], np.float32),
-                class_ids=np.array([class_id for class_id, _ in objects], np.int32),
-                width=64,
-                height=48,
-            )
-            published = EncodedFrame(camera_id, frame.frame_id, frame.captured_at, b"", position=position)
-            producer.publish(wire.encode_detections(published, detections, in_force, TIMING))
+        assert producer.publish(OutgoingRecord(f"detections.{model}", b"gate", b"a picture"))
         assert producer.flush(30) == 0
+    with Publisher(kafka) as publisher:
+        for camera, found in SEEN.items():
+            publisher.detections(
+                publisher.frame(frames, camera, datetime.now(UTC), jpeg(WIDTH, HEIGHT)), model, found
+            )
     return model
 
 
-def tail(kafka: KafkaSettings, model: str, *options: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def filmed(kafka: KafkaSettings) -> str:
+    """A model that has seen a person in each of some frames of the cameras `gate` and `yard/2`."""
+    model, frames = unique("ssd"), unique("frames")
+    create_topics(kafka, frames, f"detections.{model}")
+    film(kafka, model, frames)
+    return model
+
+
+def film(kafka: KafkaSettings, model: str, frames: str) -> None:
+    began_at, picture = datetime.now(UTC), encode_jpeg(np.full((HEIGHT, WIDTH, 3), GREY, np.uint8))
+    with Publisher(kafka) as publisher:
+        for number in range(FRAMES):
+            captured_at = began_at + timedelta(seconds=number / FPS)
+            for camera in ("gate", "yard/2"):
+                frame = publisher.frame(frames, camera, captured_at, picture)
+                publisher.detections(frame, model, [(1, 0.9)])
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "framebus.cli", "tail", "--from-start", *options]
+
+
+def environment(kafka: KafkaSettings, **settings: str) -> dict[str, str]:
+    return {**os.environ, "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers, **settings}
+
+
+def tail(kafka: KafkaSettings, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "framebus.cli", "tail", "--model", model, "--from-start", *options],
-        env={**os.environ, "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers},
+        command(*options),
+        env=environment(kafka, **settings),
         capture_output=True,
         text=True,
         timeout=60,
@@ -79,10 +101,26 @@ def messages(done: subprocess.CompletedProcess[str]) -> Iterator[dict[str, Any]]
     return (json.loads(line) for line in done.stdout.splitlines())
 
 
+def pictures(video: Path) -> list[Image]:
+    """What a player shows."""
+    player, shown = cv2.VideoCapture(str(video)), []
+    while (picture := player.read()[1]) is not None:
+        shown.append(np.asarray(picture, np.uint8))
+    return shown
+
+
+def has_box(picture: Image) -> bool:
+    """Whether there is colour along the right edge of the box, and none far from it; the picture is grey."""
+    _, top, right, bottom = BOX
+    colour = np.ptp(picture.astype(np.int16), axis=2)
+    edge = colour[(top + bottom) // 2 : bottom - 2, right - 1 : right + 2].max(axis=1)
+    return bool(edge.min() > 40 > colour[:, right + 50 :].max())
+
+
 def test_all_messages_are_shown_as_they_are_on_the_bus(kafka: KafkaSettings, model: str) -> None:
     shown = {
         message["sensorId"]: [(found["classId"], found["confidence"]) for found in message["objects"]]
-        for message in messages(tail(kafka, model, "--json", "--count", "3"))
+        for message in messages(tail(kafka, "--model", model, "--json", "--count", "3"))
     }
 
     assert shown == {
@@ -102,56 +140,105 @@ def test_all_messages_are_shown_as_they_are_on_the_bus(kafka: KafkaSettings, mod
 def test_only_what_is_wanted_is_shown(
     kafka: KafkaSettings, model: str, options: list[str], cameras: set[str], types: set[str]
 ) -> None:
-    shown = list(messages(tail(kafka, model, "--json", "--count", "1", *options)))
+    shown = list(messages(tail(kafka, "--model", model, "--json", "--count", "1", *options)))
 
     assert {message["sensorId"] for message in shown} == cameras
     assert {found["type"] for message in shown for found in message["objects"]} == types
 
 
 def test_a_line_says_when_which_camera_and_what(kafka: KafkaSettings, model: str) -> None:
-    done = tail(kafka, model, "--camera", "gate", "--count", "1")
+    done = tail(kafka, "--model", model, "--camera", "gate", "--count", "1")
 
-    assert f"gate  {model}  person 90% (10,10 30,40), car 40% (10,10 30,40)" in done.stdout
+    [line] = done.stdout.splitlines()
+    objects = "person 90% (20,60 70,100), car 40% (20,60 70,100)"
+    assert re.split(" {2,}", line)[1:] == ["gate", model, "42 ms", objects]
 
 
-def test_boxes_are_drawn_on_the_very_frame(kafka: KafkaSettings, model: str, tmp_path: Path) -> None:
-    assert tail(kafka, model, "--count", "3", "--annotate", str(tmp_path)).returncode == 0
+def test_what_is_no_detection_message_is_left_out_and_said(kafka: KafkaSettings, model: str) -> None:
+    done = tail(kafka, "--model", model, "--camera", "gate", "--count", "1")
 
-    pictures = [cv2.imread(str(path)) for path in tmp_path.glob(f"{model}-*.jpg")]
-    assert [picture.shape for picture in pictures if picture is not None] == [(48, 64, 3)] * 3
+    assert done.returncode == 0
+    assert "000000 is left out: it is no detection message" in done.stderr
+
+
+def test_by_default_all_models_of_the_routes_are_shown(kafka: KafkaSettings, model: str, filmed: str) -> None:
+    routes = json.dumps([{"topic": "frames", "models": [model]}, {"topic": "more", "models": [filmed]}])
+    shown = messages(tail(kafka, "--json", "--count", str(3 + 2 * FRAMES), FRAMEBUS_ROUTES=routes))
+
+    assert {message["model"]["name"] for message in shown} == {model, filmed}
+
+
+def test_boxes_are_drawn_on_the_very_frame(kafka: KafkaSettings, filmed: str, tmp_path: Path) -> None:
+    done = tail(kafka, "--model", filmed, "--count", str(2 * FRAMES), "--annotate", str(tmp_path / "new"))
+
+    assert done.returncode == 0, done.stderr
+    drawn = [cv2.imread(str(path)) for path in (tmp_path / "new").glob(f"{filmed}-*.jpg")]
+    assert len(drawn) == 2 * FRAMES
+    assert all(picture is not None and has_box(np.asarray(picture, np.uint8)) for picture in drawn)
+
+
+def test_each_camera_becomes_a_video(kafka: KafkaSettings, filmed: str, tmp_path: Path) -> None:
+    options = ("--video", str(tmp_path), "--annotate", str(tmp_path), "--fps", str(FPS))
+    done = tail(kafka, "--model", filmed, "--count", str(2 * FRAMES), *options)
+
+    assert done.returncode == 0, done.stderr
+    videos = sorted(tmp_path.glob("*.mp4"))
+    assert [video.name.rsplit("-", 1)[0] for video in videos] == [f"{filmed}-gate", f"{filmed}-yard%2F2"]
+    for video in videos:
+        shown = pictures(video)
+        assert len(shown) == FRAMES
+        assert all(map(has_box, shown))
+        assert f"{video}: {FRAMES} frames" in done.stderr
+    assert len(list(tmp_path.glob("*.jpg"))) == 2 * FRAMES
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_video_is_complete_after_ctrl_c(
+    kafka: KafkaSettings, filmed: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    options = ("--model", filmed, "--camera", "gate", "--video", str(tmp_path), "--fps", str(FPS))
+    with subprocess.Popen(
+        command(*options), env=environment(kafka, PYTHONUNBUFFERED="1"), stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        lines = [running.stdout.readline() for _ in range(FRAMES)]
+        running.send_signal(number)
+        assert running.wait(30) == 0
+
+    assert all("gate" in line for line in lines)
+    [video] = tmp_path.glob("*.mp4")
+    assert len(pictures(video)) == FRAMES
+
+
+def test_a_frame_that_is_not_kept_any_more_is_left_out_and_said(apache: LocalBroker, tmp_path: Path) -> None:
+    kafka = kafka_settings(apache)
+    model, frames = unique("ssd"), unique("frames")
+    KafkaAdmin(kafka).create_topics([TopicSpec(name, 1, 1, {}) for name in (frames, f"detections.{model}")])
+    film(kafka, model, frames)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(frames, 0, 10)]).values():
+        future.result()
+
+    done = tail(kafka, "--model", model, "--count", str(2 * FRAMES), "--video", str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("its topic does not keep it any more") == 10
+    assert f"frame {frames}-0-000009 is left out" in done.stderr
+    assert [len(pictures(video)) for video in tmp_path.glob("*.mp4")] == [FRAMES - 5] * 2
+
+
+def test_a_frame_that_is_too_large_is_left_out_and_said(
+    kafka: KafkaSettings, model: str, tmp_path: Path
+) -> None:
+    options = ("--model", model, "--count", "3", "--annotate", str(tmp_path))
+    done = tail(kafka, *options, FRAMEBUS_CONSUMER__MAX_FRAME_PIXELS="100")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is left out: the picture has 160x120 pixels") == 3
 
 
 def test_a_model_that_nobody_runs_is_an_error(apache: LocalBroker) -> None:
-    done = tail(kafka_settings(apache), "nobody")
+    done = tail(kafka_settings(apache), "--model", "nobody")
 
     assert done.returncode == 1
     assert "topic detections.nobody does not exist" in done.stderr
-
-
-def test_a_reader_follows_from_now_on(apache: LocalBroker) -> None:
-    settings, topic = kafka_settings(apache), unique("frames")
-    KafkaAdmin(settings).create_topics([TopicSpec(topic, 1, 1, {})])
-    with closing(KafkaProducer(settings)) as producer, closing(KafkaReader(settings)) as reader:
-        producer.publish(OutgoingRecord(topic, b"cam-1", b"old"))
-        assert producer.flush(30) == 0
-        reader.follow([topic], from_start=False)
-        assert reader.poll(10, 2) == []
-        producer.publish(OutgoingRecord(topic, b"cam-1", b"new"))
-        assert producer.flush(30) == 0
-
-        assert [record.value for record in reader.poll(10, 30)] == [b"new"]
-
-
-def test_a_record_that_is_not_kept_is_none(apache: LocalBroker) -> None:
-    settings, topic = kafka_settings(apache), unique("frames")
-    KafkaAdmin(settings).create_topics([TopicSpec(topic, 1, 1, {})])
-    with closing(KafkaReader(settings)) as reader:
-        assert reader.read_at(Partition(topic, 0), 5, timeout_s=2) is None
-
-
-def test_a_topic_that_is_not_there_cannot_be_followed(apache: LocalBroker) -> None:
-    with (
-        closing(KafkaReader(kafka_settings(apache))) as reader,
-        pytest.raises(TransportError, match="does not exist"),
-    ):
-        reader.follow([unique("absent")], from_start=True)

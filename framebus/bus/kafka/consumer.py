@@ -1,5 +1,7 @@
 """Reading from Kafka."""
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
@@ -51,6 +53,8 @@ class KafkaConsumer:
             {
                 **_GROUP_OPTIONS,
                 **READ_AHEAD,
+                # What tells the members of a group apart in Kafka's own tools.
+                "client.id": f"{socket.gethostname()}-{os.getpid()}",
                 **options,
                 **settings.options,
                 **settings.consumer_options,

@@ -19,6 +19,8 @@ from framebus.logs import configure_logs
 from framebus.model_repository import ModelRepository
 from framebus.settings import LogSettings, Settings, load_settings
 
+MODELS = ("coco", "pedestrian")
+"""The first is taken where it can be had, else the second."""
 VIDEOS = ("plaza", "street")
 
 _PARTITIONS = 4
@@ -29,8 +31,12 @@ console = Console(stderr=True, highlight=False)
 
 def demo(
     model: Annotated[
-        str, typer.Option(help="pedestrian, coco (80 classes, needs npm), or a model of yours.")
-    ] = "pedestrian",
+        str | None,
+        typer.Option(
+            help="coco (80 classes, needs npm), pedestrian, or a model of yours. By default coco where npm is, "
+            "else pedestrian."
+        ),
+    ] = None,
     frames: Annotated[
         int | None, typer.Option(min=1, help="End after this many frames; default: at Ctrl-C.")
     ] = None,
@@ -53,7 +59,7 @@ def demo(
     configure_logs(LogSettings(level="error", format="console"))
     settings = load_settings()
     output.mkdir(parents=True, exist_ok=True)
-    _bring_model(model, settings)
+    model = _bring_model(model, settings)
     videos = _fetch_videos(settings)
     with _broker(settings, broker) as (broker_name, bootstrap_servers):
         settings = load_settings(
@@ -81,11 +87,19 @@ def demo(
         )
 
 
-def _bring_model(name: str, settings: Settings) -> None:
-    """Fetches a sample model on first use; any other has to be there."""
+def _bring_model(wanted: str | None, settings: Settings) -> str:
+    """Fetches a sample model on first use; any other has to be there. Returns its name."""
+    name = wanted or MODELS[0]
     if name in samples.read_samples():
-        fetch_with_progress(samples.read_samples()[name], settings)
+        try:
+            fetch_with_progress(samples.read_samples()[name], settings)
+        except SampleError as error:
+            if wanted is not None:
+                raise
+            console.print(f"without the model {name}: {error}")
+            return _bring_model(MODELS[1], settings)
     ModelRepository(settings.models_dir).open(name)
+    return name
 
 
 def _fetch_videos(settings: Settings) -> dict[str, Path]:

@@ -21,6 +21,7 @@ class DistantBroker:
         self._held: deque[tuple[OutgoingRecord, DeliveryCallback | None]] = deque()
         self._back = threading.Event()
         self._error: str | None = None
+        self._are_too_large = False
         self._hopeless: str | None = None
         self.acknowledged: list[OutgoingRecord] = []
         self.most_held = 0
@@ -29,11 +30,11 @@ class DistantBroker:
     def come_back(self) -> None:
         self._back.set()
 
-    def lose_records(self, error: str) -> None:
+    def lose_records(self, error: str, *, are_too_large: bool = False) -> None:
         """Reports what it holds now as lost, and goes on."""
-        self._error = error
+        self._error, self._are_too_large = error, are_too_large
         self.poll(0)
-        self._error = None
+        self._error, self._are_too_large = None, False
 
     def refuse_for_good(self, reason: str) -> None:
         self._hopeless = reason
@@ -57,7 +58,7 @@ class DistantBroker:
             if self._error is None:
                 self.acknowledged.append(record)
             if on_delivery is not None:
-                on_delivery(Delivery(Partition(record.topic, 0), 0, self._error))
+                on_delivery(Delivery(Partition(record.topic, 0), 0, self._error, self._are_too_large))
 
     def flush(self, timeout_s: float) -> int:
         self.poll(timeout_s)

@@ -54,8 +54,8 @@ class HttpCameraServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.requests: list[Handler] = []
         self.released = threading.Event()
         self.sent = 0
@@ -75,8 +75,9 @@ class HttpCameraServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def http_camera() -> Iterator[HttpCameraServer]:
-    with HttpCameraServer() as server:
+def http_camera(port: int = 0) -> Iterator[HttpCameraServer]:
+    """Such a camera, on a free port or on the one that another had before."""
+    with HttpCameraServer(port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -134,8 +135,10 @@ def snapshot(data: bytes) -> Answer:
     return lambda handler: handler.reply("image/jpeg", data)
 
 
-def body(content_type: str, data: bytes) -> Answer:
-    return lambda handler: handler.reply(content_type, data, Content_Length=str(len(data)))
+def body(content_type: str, data: bytes, length: int | None = None) -> Answer:
+    """An answer that says it has this length; by default its own."""
+    told = str(len(data) if length is None else length)
+    return lambda handler: handler.reply(content_type, data, Content_Length=told)
 
 
 def refuse(code: int) -> Answer:

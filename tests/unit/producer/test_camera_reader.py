@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from framebus.errors import CameraError
+from framebus.errors import CameraError, FrameTooLargeError
 from framebus.frames import EncodedFrame
 from framebus.images import size
 from producer.camera_reader import CameraReader
@@ -156,16 +156,16 @@ def test_what_is_no_picture_is_skipped_with_the_reason_and_the_rest_goes_on() ->
         def pictures(self) -> Generator[Picture, None, None]:
             yield Picture(jpeg(seed=1), 0)
             yield Picture(b"no picture", 0)
+            yield Picture(FrameTooLargeError("a picture of more than 100 bytes"), 0)
             yield Picture(jpeg(seed=2), 0)
 
     reading = Reading()
     reading.reader(Damaged()).run()
 
     assert [frame.sequence for frame in reading.frames] == ["1", "2"]
-    ((camera_id, reason, error),) = reading.skipped
-    assert (camera_id, reason) == ("gate", "undecodable")
-    assert error is not None
-    assert "not a JPEG, PNG or WebP" in error
+    assert [skipped[:2] for skipped in reading.skipped] == [("gate", "undecodable"), ("gate", "too_large")]
+    assert "not a JPEG, PNG or WebP" in str(reading.skipped[0][2])
+    assert reading.skipped[1][2] == "a picture of more than 100 bytes"
 
 
 def test_a_camera_that_is_left_early_is_closed() -> None:
@@ -267,6 +267,23 @@ def test_silence_grows_from_the_start_and_from_each_picture() -> None:
     timeline.now_s += 11
 
     assert (before_s, silences_s, reader.silence_s) == (7, [0, 0], 11)
+
+
+def test_what_is_no_picture_does_not_end_a_silence() -> None:
+    class Damaged:
+        live = False
+
+        def pictures(self) -> Generator[Picture, None, None]:
+            yield Picture(jpeg(), 3)
+            for _ in range(4):
+                yield Picture(b"no picture", 3)
+
+    timeline = Timeline()
+    reader = Reading().reader(Damaged(), timeline=timeline)
+
+    reader.run()
+
+    assert reader.silence_s == 12
 
 
 def test_a_camera_that_does_not_run_is_neither_overdue_nor_connected() -> None:

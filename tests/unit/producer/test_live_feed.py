@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
+from framebus.backoff import Backoff
 from framebus.errors import CameraError
-from producer.backoff import Backoff
 from producer.cameras.camera import Camera, Picture
 from producer.live_feed import LiveFeed
 from producer.pace import Pace
@@ -77,13 +77,15 @@ def _threads_end() -> Iterator[None]:
 def feed_of(
     camera: Camera, timeline: threading.Event, left_out: Callable[[], None] = lambda: None
 ) -> LiveFeed:
+    clock = timeline.clock if isinstance(timeline, Timeline) else lambda: 0.0
     return LiveFeed(
         "gate",
         camera,
         stop=timeline,
-        pace=Pace(timeline.clock if isinstance(timeline, Timeline) else lambda: 0.0),
+        pace=Pace(clock),
         backoff=Backoff(30, chance=lambda: 0.0),
         left_out=left_out,
+        clock=clock,
     )
 
 
@@ -108,12 +110,15 @@ def test_a_camera_that_cannot_be_reached_is_tried_less_and_less_often(timeline: 
     assert timeline.waits_s[:9] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_a_camera_that_was_reached_is_tried_soon_again_when_it_is_lost(timeline: Timeline) -> None:
+@pytest.mark.parametrize(("there_s", "waits_s"), [(10, [0.5, 1, 2, 10, 0.5, 1]), (9, [0.5, 1, 2, 9, 4, 8])])
+def test_a_camera_is_tried_soon_again_if_it_was_there_for_a_while(
+    timeline: Timeline, there_s: float, waits_s: list[float]
+) -> None:
     refused = [CameraError("refused")]
 
-    play(Scripted(refused, refused, refused, [None, CameraError("lost")], refused), timeline)
+    play(Scripted(refused, refused, refused, [there_s, CameraError("lost")], refused), timeline)
 
-    assert timeline.waits_s[:5] == [0.5, 1, 2, 0.5, 1]
+    assert timeline.waits_s[:6] == waits_s
 
 
 def test_the_log_tells_of_changes_only(timeline: Timeline) -> None:

@@ -74,7 +74,7 @@ def test_frames_reach_the_bus_in_order_and_are_counted(
     records = bus.read(positions, 1_000, 0)
     assert len({record.partition for record in records}) == 1
     assert [decode_frame(record).frame_id for record in records] == [frame.frame_id for frame in frames]
-    assert tally.summary().published == 100
+    assert tally.summary({}).published == 100
 
 
 def test_few_frames_are_handed_over_while_the_broker_is_away(
@@ -120,7 +120,7 @@ def test_a_client_that_is_full_gets_the_same_frame_again_later(
     assert [dict(record.headers)["ce_id"].decode() for record in broker.acknowledged] == [  # type: ignore[union-attr]
         frame.frame_id for frame in frames
     ]
-    assert tally.summary().published == 5
+    assert tally.summary({}).published == 5
 
 
 def test_a_frame_that_is_too_large_is_dropped_and_the_next_one_goes_out(
@@ -136,7 +136,7 @@ def test_a_frame_that_is_too_large_is_dropped_and_the_next_one_goes_out(
         publisher.step()
 
     assert reasons() == {"too_large": 1}
-    assert tally.summary().published == 1
+    assert tally.summary({}).published == 1
 
 
 def test_a_frame_that_the_client_gave_up_is_dropped_and_the_next_one_goes_out(
@@ -155,7 +155,7 @@ def test_a_frame_that_the_client_gave_up_is_dropped_and_the_next_one_goes_out(
         publisher.step()
 
     assert reasons() == {"not_delivered": 3}
-    assert tally.summary().published == 2
+    assert tally.summary({}).published == 2
 
 
 def test_a_bus_that_refuses_for_good_is_an_error(buffer: FrameBuffer, make_publisher: MakePublisher) -> None:
@@ -180,7 +180,7 @@ def test_what_is_left_at_the_end_is_dropped(
 
     assert broker.closed
     assert reasons() == {"stopped": 40}
-    assert (tally.summary().dropped, len(buffer), len(publisher)) == (40, 0, 0)
+    assert (tally.summary({}).dropped, len(buffer), len(publisher)) == (40, 0, 0)
 
 
 def test_a_broker_that_keeps_frames_waiting_stalls(
@@ -197,6 +197,40 @@ def test_a_broker_that_keeps_frames_waiting_stalls(
     broker.come_back()
     publisher.step()
 
+    assert publisher.stalled_s == 0
+
+
+def test_frames_that_the_client_gives_up_are_no_sign_of_life(
+    buffer: FrameBuffer, make_publisher: MakePublisher
+) -> None:
+    broker = DistantBroker()
+    publisher = make_publisher(broker)
+    fill(buffer, 1)
+    publisher.step()
+    first_s = publisher.stalled_s
+
+    broker.lose_records("Local: Message timed out")
+    assert publisher.stalled_s > first_s
+    fill(buffer, 1)
+    publisher.step()
+    assert publisher.stalled_s > first_s
+
+    broker.come_back()
+    publisher.step()
+    assert publisher.stalled_s == 0
+
+
+def test_a_frame_that_the_topic_refuses_as_too_large_is_dropped_and_is_a_sign_of_life(
+    buffer: FrameBuffer, make_publisher: MakePublisher, reasons: Reasons
+) -> None:
+    broker = DistantBroker()
+    publisher = make_publisher(broker)
+    fill(buffer, 1)
+    publisher.step()
+
+    broker.lose_records("Broker: Message size too large", are_too_large=True)
+
+    assert reasons() == {"too_large": 1}
     assert publisher.stalled_s == 0
 
 

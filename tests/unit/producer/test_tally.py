@@ -21,18 +21,19 @@ def test_the_summary_counts_per_camera_and_names_the_idle_ones(metrics: Producer
     tally.skipped("yard", "rate_limited")
     tally.skipped("yard", "undecodable", "why")
 
-    summary = tally.summary()
+    summary = tally.summary({"roof": "no such file"})
 
     assert summary.as_json() == {
         "published": 3,
         "dropped": 1,
         "skipped": 2,
         "cameras": {
-            "gate": {"published": 2, "dropped": 0, "skipped": 0},
-            "roof": {"published": 0, "dropped": 0, "skipped": 0},
-            "yard": {"published": 1, "dropped": 1, "skipped": 2},
+            "gate": {"published": 2, "dropped": 0, "skipped": 0, "failure": None},
+            "roof": {"published": 0, "dropped": 0, "skipped": 0, "failure": "no such file"},
+            "yard": {"published": 1, "dropped": 1, "skipped": 2, "failure": None},
         },
     }
+    assert summary.failures == {"roof": "no such file"}
 
 
 def test_the_metrics_say_the_same(metrics: ProducerMetrics, registry: CollectorRegistry) -> None:
@@ -53,7 +54,7 @@ def test_the_metrics_say_the_same(metrics: ProducerMetrics, registry: CollectorR
 
 
 def test_the_log_tells_of_losses_at_once_and_then_once_in_a_while(metrics: ProducerMetrics) -> None:
-    seconds = iter(range(100))
+    seconds = iter(range(0, 600, 6))
     tally = Tally(metrics, clock=lambda: next(seconds))
 
     with capture_logs() as lines:

@@ -2,9 +2,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from structlog.testing import capture_logs
 
-from framebus.errors import CameraError
+from framebus.errors import CameraError, UndecodableFrameError
 from producer.cameras.directory import PictureDirectory
 from tests.pictures import jpeg, picture
 
@@ -29,7 +28,7 @@ def test_pictures_come_unchanged_in_the_order_of_their_names(tmp_path: Path) -> 
     assert [picture.lasts_s for picture in pictures] == [0.25] * 4
 
 
-def test_what_has_no_readable_header_is_left_out_with_a_warning(tmp_path: Path) -> None:
+def test_what_has_no_readable_header_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"")
     (tmp_path / "2.jpg").write_bytes(b"plain text")
     (tmp_path / "3.png").write_bytes(png()[:12])
@@ -37,14 +36,17 @@ def test_what_has_no_readable_header_is_left_out_with_a_warning(tmp_path: Path) 
     (tmp_path / "5.jpg").symlink_to(tmp_path / "gone.jpg")
     (tmp_path / "6.jpg").write_bytes(jpeg())
 
-    with capture_logs() as lines:
-        pictures = list(PictureDirectory(tmp_path, fps=1).pictures())
+    *damaged, last = PictureDirectory(tmp_path, fps=1).pictures()
 
-    assert [picture.content for picture in pictures] == [jpeg()]
-    assert [line["file"] for line in lines] == [
-        str(tmp_path / name) for name in ("1.jpg", "2.jpg", "3.png", "4.jpg", "5.jpg")
+    assert last.content == jpeg()
+    assert [str(picture.content) for picture in damaged] == [
+        f"{tmp_path / '1.jpg'}: not a JPEG, PNG or WebP image: the value is empty",
+        f"{tmp_path / '2.jpg'}: not a JPEG, PNG or WebP image: the value starts with 70 6c 61 69 6e 20 74 65",
+        f"{tmp_path / '3.png'}: the image/png header is cut off",
+        f"{tmp_path / '4.jpg'}: cannot be read: Is a directory",
+        f"{tmp_path / '5.jpg'}: cannot be read: No such file or directory",
     ]
-    assert {line["log_level"] for line in lines} == {"warning"}
+    assert {type(picture.content) for picture in damaged} == {UndecodableFrameError}
 
 
 def test_damage_behind_the_header_is_passed_on(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def video(path: Path, fps: float | None = None) -> VideoFile:
 
 
 def pixels_of(given: Picture) -> Image:
-    assert not isinstance(given.content, bytes)
+    assert isinstance(given.content, np.ndarray)
     return given.content
 
 

@@ -3,7 +3,7 @@ from itertools import islice
 
 import pytest
 
-from framebus.errors import CameraError
+from framebus.errors import CameraError, FrameTooLargeError
 from framebus.local_broker.ports import free_ports
 from producer.camera_url import CameraUrl
 from producer.cameras.http import HttpCamera
@@ -109,16 +109,17 @@ def error_of(camera: HttpCamera) -> str:
     [
         (refuse(404), "answered 404 Not Found"),
         (refuse(503), "answered 503 Service Unavailable"),
-        (reset, "garbage"),
+        (reset, "answered with something that is not HTTP"),
         (hang, "said nothing for 0.2 s"),
         (mjpeg(PICTURES, then=hang), "said nothing for 0.2 s"),
         (mjpeg(PICTURES), "the stream ended"),
-        (mjpeg([bytes(100_001)]), "a part of more than 100000 bytes"),
+        (body("image/jpeg", PICTURES[0], length=10**5), "the picture is cut off"),
+        (mjpeg([bytes(1_600_001)]), "a part whose Content-Length is more than 1600000"),
         (mjpeg([bytes(100_001)], with_length=False), "no boundary within 100000 bytes"),
-        (snapshot(bytes(100_001)), "a picture of more than 100000 bytes"),
         (body("multipart/x-mixed-replace", b"--frame"), "does not tell its boundary"),
         (body("multipart/x-mixed-replace; boundary=frame", b"<html>\n"), "the stream ended"),
-        (body("text/html", b"<html>please log in</html>"), "gave no video that FFmpeg can read"),
+        (body("text/html", b"<html>please log in</html>"), "answered with a web page instead of pictures"),
+        (body("video/mp4", b"<html>please log in</html>"), "gave no video that FFmpeg can read"),
     ],
     ids=[
         "not found",
@@ -127,12 +128,13 @@ def error_of(camera: HttpCamera) -> str:
         "hangs at once",
         "hangs later",
         "closes",
-        "part too long",
+        "picture cut off",
+        "part absurdly long",
         "part too long, no length",
-        "picture too long",
         "no boundary told",
         "no boundary there",
         "a page",
+        "no video",
     ],
 )
 def test_what_goes_wrong_is_an_error_that_names_the_camera(
@@ -144,6 +146,26 @@ def test_what_goes_wrong_is_an_error_that_names_the_camera(
 
     assert message.startswith(f"{server.url('/camera')}: ")
     assert complaint in message
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [mjpeg([PICTURES[0], bytes(100_001), PICTURES[1]])],
+        [snapshot(PICTURES[0]), snapshot(bytes(100_001)), snapshot(PICTURES[1])],
+    ],
+    ids=["stream", "single"],
+)
+def test_a_picture_that_is_too_large_is_told_and_those_behind_it_come(
+    server: HttpCameraServer, answers: list[Answer]
+) -> None:
+    server.will(*answers)
+
+    first, large, second = contents(camera(server.url()), 3)
+
+    assert (first, second) == (PICTURES[0], PICTURES[1])
+    assert isinstance(large, FrameTooLargeError)
+    assert str(large) == "a picture of more than 100000 bytes; raise FRAMEBUS_TOPICS__MAX_MESSAGE_BYTES"
 
 
 def test_a_camera_that_refuses_connections_is_an_error_that_says_so() -> None:
@@ -165,15 +187,19 @@ def test_user_and_password_of_the_url_answer_a_challenge(
 
 
 @pytest.mark.parametrize("challenge", [basic, digest])
-@pytest.mark.parametrize("credentials", ["", "user:wr0ng@"])
+@pytest.mark.parametrize(
+    ("credentials", "remedy"),
+    [("", "write user and password into the URL"), ("user:wr0ng@", "check user and password in the URL")],
+    ids=["none", "wrong"],
+)
 def test_wrong_credentials_are_an_error_that_says_where_to_write_them(
-    server: HttpCameraServer, challenge: Challenge, credentials: str
+    server: HttpCameraServer, challenge: Challenge, credentials: str, remedy: str
 ) -> None:
     server.will(challenge("user", SECRET, snapshot(jpeg())))
 
     message = error_of(camera(server.url(credentials=credentials)))
 
-    assert "answered 401 Unauthorized; write user and password into the URL" in message
+    assert f"answered 401 Unauthorized; {remedy}" in message
     assert "wr0ng" not in message
     assert len(server.requests) <= 2
 

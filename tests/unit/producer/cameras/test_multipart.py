@@ -9,7 +9,7 @@ from producer.cameras.multipart import parts
 LIMIT_BYTES = 1_000
 
 
-def read(body: bytes, boundary: str = "frame") -> list[bytes]:
+def read(body: bytes, boundary: str = "frame") -> list[bytes | None]:
     return list(parts(BytesIO(body), boundary, LIMIT_BYTES))
 
 
@@ -66,18 +66,31 @@ def test_parts_before_the_end_of_a_broken_stream_are_given() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"--frame\r\n\r\nhalf a picture", b"--frame\r\nContent-Length: 10\r\n\r\nhalf"],
-    ids=["at once", "without length", "with length"],
+    [
+        b"",
+        b"--frame\r\n\r\nhalf a picture",
+        b"--frame\r\nContent-Length: 10\r\n\r\nhalf",
+        b"--frame\r\nContent-Length: 1001\r\n\r\nhalf",
+    ],
+    ids=["at once", "without length", "with length", "too long"],
 )
 def test_a_part_that_is_cut_off_is_not_given(body: bytes) -> None:
     with pytest.raises(EOFError, match="the stream ended"):
         read(body)
 
 
+@pytest.mark.parametrize("length", [1_001, 16_000])
+def test_a_part_that_is_too_long_is_passed_over_where_its_end_is_known(length: int) -> None:
+    long = b"--frame\r\nContent-Length: %d\r\n\r\n%s\r\n" % (length, bytes(length))
+    short = b"--frame\r\nContent-Length: 1000\r\n\r\n%s\r\n" % bytes(1_000)
+
+    assert read(short + long + short + b"--frame--") == [bytes(1_000), None, bytes(1_000)]
+
+
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (b"--frame\r\nContent-Length: 1001\r\n\r\n", "a part of more than 1000 bytes"),
+        (b"--frame\r\nContent-Length: 16001\r\n\r\n", "Content-Length is more than 16000"),
         (b"--frame\r\nContent-Length: -1\r\n\r\n", "Content-Length is no number"),
         (b"--frame\r\nContent-Length: long\r\n\r\n", "Content-Length is no number"),
         (b"--frame\r\n\r\n" + bytes(2_000), "no boundary within 1000 bytes"),

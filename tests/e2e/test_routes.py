@@ -1,0 +1,108 @@
+"""Several models and topics in one consumer process, on a real broker."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from kafka import KafkaProducer
+
+from framebus.bus.kafka import KafkaAdmin
+from framebus.local_broker import BrokerKind, LocalBroker
+from framebus.settings import TopicSettings
+from framebus.topics import topic_specs
+from tests.e2e.consumer_process import ConsumerProcess, read
+from tests.kafka import unique
+from tests.pictures import jpeg
+
+ROUTES = """
+routes:
+  - topic: {topic}
+    models: [{first}, {second}]
+  - topic: ^{topic}-live\\..*
+    models: [{second}]
+    freshness: latest
+"""
+
+
+class TwoModels:
+    """A consumer with two models, which are the same one by two names that no other test uses."""
+
+    def __init__(self, broker: LocalBroker, models_directory: Path, folder: Path) -> None:
+        self.models = [unique("first"), unique("second")]
+        models = folder / "models"
+        models.mkdir()
+        for model in self.models:
+            (models / model).symlink_to(models_directory / "pedestrian")
+        routes = folder / "routes.yaml"
+        self.consumer = ConsumerProcess(
+            broker,
+            models,
+            folder / "consumer.log",
+            arguments=["--routes", str(routes)],
+            models=self.models,
+            before_start=lambda topic: routes.write_text(
+                ROUTES.format(topic=topic, first=self.models[0], second=self.models[1])
+            ),
+        )
+        self.topic = self.consumer.topic
+
+    def publish(self, topic: str, *models: bytes | None) -> None:
+        """Publishes a frame for each of the models; None: for all."""
+        servers = self.consumer.settings.bootstrap_servers
+        with closing(KafkaProducer(bootstrap_servers=servers)) as producer:
+            for model in models:
+                headers = [] if model is None else [("ce_model", model)]
+                producer.send(topic, key=b"cam-9", value=jpeg(320, 240), headers=headers)
+            producer.flush()
+
+
+@pytest.fixture
+def two_models(best_broker: LocalBroker, models_directory: Path, tmp_path: Path) -> Iterator[TwoModels]:
+    two_models = TwoModels(best_broker, models_directory, tmp_path)
+    try:
+        two_models.consumer.wait_until_ready()
+        yield two_models
+    finally:
+        two_models.consumer.process.kill()
+        two_models.consumer.process.wait()
+
+
+@pytest.mark.slow
+def test_each_model_answers_what_is_for_it_and_topics_come_and_go(
+    two_models: TwoModels, best_broker: LocalBroker
+) -> None:
+    topic, consumer = two_models.topic, two_models.consumer
+    first, second = two_models.models
+    two_models.publish(topic, None, first.encode(), second.encode(), b"nobody", None)
+
+    def offsets(model: str, count: int) -> list[int]:
+        records = read(consumer, f"detections.{model}", count)
+        return [json.loads(record.value)["source"]["offset"] for record in records]
+
+    assert offsets(first, 3) == [0, 1, 4]
+    assert offsets(second, 3) == [0, 2, 4]
+    [dead] = read(consumer, consumer.dead, 1)
+    assert dict(dead.headers)["fb_error"] == b"unknown_model"
+    assert dict(dead.headers)["fb_offset"] == b"3"
+
+    admin = KafkaAdmin(consumer.settings)
+    live = f"{topic}-live.gate"
+    admin.create_topics(topic_specs(TopicSettings(partitions=2, replication_factor=1), frames=[live])[:1])
+    two_models.publish(live, None)
+    assert len(read(consumer, f"detections.{second}", 1, source=live)) == 1
+
+    if best_broker.kind == BrokerKind.APACHE:
+        deleting = AdminClient({"bootstrap.servers": consumer.settings.bootstrap_servers})
+        for done in deleting.delete_topics([live]).values():
+            done.result()
+        consumer.wait_for_log(f'"topics": ["{topic}"], "event": "reading topics"', times=2)
+        two_models.publish(topic, None)
+        assert offsets(second, 4) == [0, 2, 4, 5]
+
+    consumer.process.send_signal(signal.SIGTERM)
+    assert consumer.process.wait(timeout=60) == 0
+    assert sum(consumer.committed(first).values()) == sum(consumer.committed(second).values()) >= 5
