@@ -2,8 +2,8 @@
 
 from consumer.limits import Limit
 
-# Decoded pictures are not replaced by newer ones. They age by their number divided by the rate at which they are
-# served (Little's law) before their detections are known.
+# Decoded pictures are not replaced by newer ones. Before their detections are known they age by their number
+# divided by the rate at which they are served (Little's law).
 _AHEAD_S = 0.2
 # How much one call counts for against those before it.
 _WEIGHT = 0.2

@@ -33,7 +33,7 @@ def demo(
     model: Annotated[
         str | None,
         typer.Option(
-            help="coco (80 classes, needs npm), pedestrian, or a model of yours. By default coco where npm is, "
+            help="coco (80 classes, needs npm), pedestrian, or a model of yours; default: coco where npm is, "
             "else pedestrian."
         ),
     ] = None,
