@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from framebus.cli.models import fetch_with_progress
 from framebus.local_broker import BrokerKind, LocalBroker, local_broker, why_no_apache
@@ -11,6 +12,14 @@ from framebus.model_repository import ModelRepository, StoredModel
 from framebus.resources import cache_directory
 from framebus.samples import fetch, lacking, read_samples
 from framebus.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A program that a test runs in its own process sets up logs, on an output that ends with the test."""
+    yield
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

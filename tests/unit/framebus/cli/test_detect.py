@@ -1,10 +1,8 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import structlog
 import tensorflow.compat.v1 as tf
 import typer
 from PIL import Image as PillowImage
@@ -15,12 +13,6 @@ from framebus.errors import ModelError
 from tests.graphs import brightness, write_graph
 
 CONFIDENCE = 60
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
