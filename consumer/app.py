@@ -1,7 +1,8 @@
 """The consumer program: loads the models of its routes, and runs a pipeline for each until told to stop."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -79,9 +80,10 @@ class Consumer:
                 for model, engine, (consumer, producer) in zip(models, engines, clients, strict=True)
             ]
             self._run_pipelines(routes, admin, stop)
-            log.info("drained and stopped")
-            for engine in engines:
-                engine.close()
+            log.info("stopped")
+            for pipeline, engine in zip(self._pipelines, engines, strict=True):
+                if pipeline.has_ended:  # else a call may hang in there
+                    engine.close()
         finally:
             http.stop()
 
@@ -106,39 +108,37 @@ class Consumer:
         """Runs all pipelines until they are told to stop; one that fails stops the others, which drain."""
         failures: list[BaseException] = []
 
-        def run(pipeline: Pipeline) -> None:
-            try:
-                pipeline.run(stop)
-            except BaseException as error:
-                log.error("pipeline failed", model=pipeline.model, error=str(error) or repr(error))
-                failures.append(error)
-                stop.set()
+        def start(name: str, run: Callable[[], None]) -> threading.Thread:
+            def guarded() -> None:
+                try:
+                    run()
+                except BaseException as error:
+                    log.error("failed, ending", what=name, error=str(error) or repr(error))
+                    failures.append(error)
+                    stop.set()
 
-        threads = [
-            threading.Thread(target=run, args=(pipeline,), name=pipeline.model)
-            for pipeline in self._pipelines
-        ]
-        if any(routes.has_patterns(pipeline.model) for pipeline in self._pipelines):
-            self._follow(routes, admin)
-            threads.append(threading.Thread(target=self._keep_following, args=(routes, admin, stop)))
-        for thread in threads:
+            thread = threading.Thread(target=guarded, name=name)
             thread.start()
+            return thread
+
+        threads = [start(pipeline.model, partial(pipeline.run, stop)) for pipeline in self._pipelines]
+        if routes.has_patterns:
+            threads.append(start("topics", lambda: self._keep_following(routes, admin, stop)))
         for thread in threads:
             thread.join()
         if failures:
             raise failures[0]
 
-    def _follow(self, routes: Routes, admin: BusAdmin) -> None:
-        existing = admin.partition_counts()
-        for pipeline in self._pipelines:
-            pipeline.follow(routes.topics_of(pipeline.model, existing))
-
     def _keep_following(self, routes: Routes, admin: BusAdmin, stop: threading.Event) -> None:
-        while not stop.wait(_TOPICS_INTERVAL_S):
+        while not stop.is_set():
             try:
-                self._follow(routes, admin)
+                existing = admin.partition_counts()
             except TransportError as error:
                 log.warning("topics cannot be listed, trying again", error=str(error))
+            else:
+                for pipeline in self._pipelines:
+                    pipeline.follow(routes.topics_of(pipeline.model, existing))
+            stop.wait(_TOPICS_INTERVAL_S)
 
     def _not_alive(self) -> str | None:
         reasons = (pipeline.not_alive for pipeline in self._pipelines)

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from consumer.metrics import ConsumerMetrics
 from consumer.offsets import OffsetTracker
 from framebus.bus import BusConsumer, Partition
-from framebus.errors import TransportError
+from framebus.errors import TopicMissingError, TransportError
 from framebus.logs import get_logger
 
 # A broker that takes no commit for this long is treated as gone.
@@ -101,7 +102,8 @@ class Assignment:
         self._asked.clear()
         self._commit(self._offsets)
         while self._asked and time.monotonic() < deadline_s:
-            self._consumer.poll(0, _POLL_TIMEOUT_S)
+            with suppress(TopicMissingError):  # it needs no commit
+                self._consumer.poll(0, _POLL_TIMEOUT_S)
             self._commit(self._offsets)
         if self._asked:
             log.warning("the broker did not confirm the last commit; some frames may be read again")

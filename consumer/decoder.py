@@ -42,9 +42,9 @@ class Decoder:
 
     def run(self) -> None:
         """Decodes until nothing waits any more."""
-        # A frame that waits may be replaced by a newer one; so none is taken before there is room for it.
-        while self._decoded.wait_for_room() and (flying := self._waiting.take()) is not None:
+        while (flying := self._waiting.take()) is not None:
             if _is_too_old(flying):
+                self._waiting.went_on(flying)
                 self._drop(flying, "too_old")
                 continue
             try:
@@ -52,6 +52,7 @@ class Decoder:
                 flying.captured_at = encoded.captured_at
                 flying.frame, flying.decode_s = self._decode(encoded, flying.route.models)
             except FrameError as error:
+                self._waiting.went_on(flying)
                 self._reject(flying, error)
             else:
                 self._accept(flying)

@@ -13,6 +13,8 @@ from framebus.routes import Route
 
 # What Python holds around the bytes of a record, roughly: tiny frames are not free.
 _OVERHEAD_BYTES = 1_024
+# A longer key is no camera's.
+_LONGEST_ID_BYTES = 1_024
 
 
 @dataclass(slots=True, eq=False)
@@ -53,9 +55,9 @@ class FlyingFrame:
 
     @property
     def camera_id(self) -> str:
-        """The camera as far as the record's key tells, whatever its headers are like."""
+        """The camera as far as the record's key tells, whatever its headers say; for logs and metrics."""
         if self.record.key:
-            return self.record.key.decode(errors="replace")
+            return self.record.key[:_LONGEST_ID_BYTES].decode(errors="replace")
         return f"{self.record.partition.topic}/{self.record.partition.number}"
 
     @property
@@ -70,7 +72,7 @@ class FlyingFrame:
         Where every frame counts that is the partition, as it is what is committed. Where freshness counts, no
         camera waits for another.
         """
-        return (self.record.partition, self.camera_id) if self.only_latest else self.record.partition
+        return (self.record.partition, self.record.key) if self.only_latest else self.record.partition
 
     @property
     def held_bytes(self) -> int:

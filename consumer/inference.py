@@ -24,7 +24,8 @@ class Inference:
         complete: Takes each frame with its outcome.
         reject: Takes each frame that cannot be processed, and why.
         metrics: The consumer's.
-        called: Told of each engine call: its frames, and its time in seconds.
+        begins: Told of each batch when the engine begins with it.
+        ended: Told of each engine call: its frames, and its time in seconds.
     """
 
     def __init__(
@@ -36,14 +37,16 @@ class Inference:
         complete: Callable[[FlyingFrame, OutgoingRecord], None],
         reject: Callable[[FlyingFrame, FrameError], None],
         metrics: ConsumerMetrics,
-        called: Callable[[int, float], None],
+        begins: Callable[[list[FlyingFrame]], None],
+        ended: Callable[[int, float], None],
     ) -> None:
         self._host = host
         self._decoded = decoded
         self._complete = complete
         self._reject = reject
         self._metrics = metrics
-        self._called = called
+        self._begins = begins
+        self._ended = ended
         self._batcher: Batcher[FlyingFrame] = Batcher(host.batch_size, max_batch_delay_s)
 
     def put(self, flying: FlyingFrame) -> None:
@@ -67,10 +70,11 @@ class Inference:
     def _run(self, batch: list[FlyingFrame]) -> None:
         frames = [flying.frame for flying in batch if flying.frame is not None]
         model = self._host.in_force
+        self._begins(batch)
         started_s = time.monotonic()
         results = self._host.detect([frame.image for frame in frames])
         infer_s = time.monotonic() - started_s
-        self._called(len(batch), infer_s)
+        self._ended(len(batch), infer_s)
         self._metrics.batch_size.labels(model.name).observe(len(batch))
         self._metrics.inference.labels(model.name).observe(infer_s)
         for flying, frame, result in zip(batch, frames, results, strict=True):

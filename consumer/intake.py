@@ -68,8 +68,8 @@ class Intake:
         return self._every.bytes + self._latest.bytes
 
     def wait_until_empty(self, timeout_s: float) -> bool:
-        """Waits until nothing is in flight, at most `timeout_s` or twice; tells whether that is so."""
-        return self._every.wait_until_empty(timeout_s) and self._latest.wait_until_empty(timeout_s)
+        """Waits until nothing is in flight, at most `timeout_s`; tells whether that is so."""
+        return self._every.wait_until_empty(timeout_s) and self._latest.wait_until_empty(0)
 
     def forget(self, partition: Partition) -> None:
         """The partition is another consumer's now."""

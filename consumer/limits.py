@@ -15,6 +15,8 @@ class Limit:
         self._max_frames, self._max_bytes = max_frames, max_bytes
         self._frames = self._bytes = 0
         self._given_back = threading.Condition()
+        # Else small frames would slip in for ever before a large one.
+        self._turn = threading.Lock()
 
     @property
     def frames(self) -> int:
@@ -41,8 +43,8 @@ class Limit:
             self._bytes += size_bytes
 
     def take_when_fits(self, size_bytes: int) -> None:
-        """Waits until a frame of this size fits, then counts it in."""
-        with self._given_back:
+        """Waits until a frame of this size fits, then counts it in; who waits first is served first."""
+        with self._turn, self._given_back:
             self._given_back.wait_for(
                 lambda: (
                     self._frames == 0
@@ -51,12 +53,6 @@ class Limit:
             )
             self._frames += 1
             self._bytes += size_bytes
-
-    def resize(self, max_frames: int) -> None:
-        """Changes how many frames may be held; those that are held already stay."""
-        with self._given_back:
-            self._max_frames = max_frames
-            self._given_back.notify_all()
 
     def give_back(self, size_bytes: int) -> None:
         """Counts a frame out."""
@@ -70,7 +66,7 @@ class Limit:
         with self._given_back:
             return 2 * self._frames <= self._max_frames and 2 * self._bytes <= self._max_bytes
 
-    def wait_for_room(self, timeout_s: float | None = None) -> bool:
+    def wait_for_room(self, timeout_s: float) -> bool:
         """Waits until a frame may come, at most `timeout_s`; tells whether one may."""
         with self._given_back:
             return self._given_back.wait_for(lambda: self._room() > 0, timeout_s)

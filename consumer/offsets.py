@@ -2,13 +2,6 @@
 
 import threading
 from collections import deque
-from dataclasses import dataclass
-
-
-@dataclass(slots=True)
-class _Admitted:
-    offset: int
-    outputs_left: int
 
 
 class OffsetTracker:
@@ -19,29 +12,26 @@ class OffsetTracker:
     """
 
     def __init__(self) -> None:
-        self._admitted: deque[_Admitted] = deque()
-        self._by_offset: dict[int, _Admitted] = {}
+        self._admitted: deque[int] = deque()
+        self._finished: set[int] = set()
         self._next: int | None = None
         self._committed: int | None = None
         self._changed = threading.Condition()
 
-    def admit(self, offset: int, outputs: int = 1) -> None:
-        """Counts a frame in, in the order of offsets, with the number of records it will be published as."""
+    def admit(self, offset: int) -> None:
+        """Counts a frame in, in the order of offsets."""
         with self._changed:
             if self._next is None:
                 self._next = self._committed = offset
-            frame = _Admitted(offset, outputs)
-            self._admitted.append(frame)
-            self._by_offset[offset] = frame
+            self._admitted.append(offset)
 
     def finish(self, offset: int) -> None:
-        """One record of this frame was acknowledged, or the frame was dropped on purpose."""
+        """What was published for this frame was acknowledged, or the frame was left out on purpose."""
         with self._changed:
-            self._by_offset[offset].outputs_left -= 1
-            while self._admitted and self._admitted[0].outputs_left <= 0:
-                finished = self._admitted.popleft()
-                del self._by_offset[finished.offset]
-                self._next = finished.offset + 1
+            self._finished.add(offset)
+            while self._admitted and self._admitted[0] in self._finished:
+                self._next = self._admitted.popleft() + 1
+                self._finished.remove(self._next - 1)
             self._changed.notify_all()
 
     def next_offset(self) -> int | None:

@@ -70,7 +70,8 @@ class Pipeline:
         self._topics = routes.topics_of(model, ())
         self._joined_topics: list[str] = []
 
-        self._waiting = WaitingFrames()
+        self._lookahead = Lookahead(host.batch_size)
+        self._waiting = WaitingFrames(ahead=self._lookahead.frames)
         self._decoded = Limit(limits.max_in_flight_frames, limits.max_decoded_bytes)
         self._dead_letters = DeadLetters(settings.topics, model)
         self._publisher = Publisher(
@@ -84,7 +85,8 @@ class Pipeline:
             complete=self._release.complete,
             reject=self._reject,
             metrics=metrics,
-            called=self._lookahead(),
+            begins=self._begun,
+            ended=self._called,
         )
         self._decoder = Decoder(
             waiting=self._waiting,
@@ -111,6 +113,8 @@ class Pipeline:
             limits=limits,
             accept=self._accept,
         )
+        self.has_ended = False
+        """Whether no thread of it runs any more."""
         self._turned_s = self._acknowledged_s = time.monotonic()
         self._failure: BaseException | None = None
 
@@ -123,14 +127,6 @@ class Pipeline:
         metrics.in_flight_frames.labels(model).set_function(lambda: self._intake.frames)
         metrics.in_flight_bytes.labels(model, "encoded").set_function(lambda: self._intake.bytes)
         metrics.in_flight_bytes.labels(model, "decoded").set_function(lambda: self._decoded.bytes)
-
-    def _lookahead(self) -> Callable[[int, float], None]:
-        """Bounds what is decoded ahead; where every frame counts that is much, so that equal sizes meet."""
-        if all(route.freshness == "all" for route in self._routes.of(self.model)):
-            return lambda *_: None
-        concurrency, batch_size = self._host.concurrency, self._host.batch_size
-        self._decoded.resize(concurrency + 1)
-        return Lookahead(self._decoded, concurrency, most=(concurrency + 1) * batch_size).observe
 
     @property
     def not_ready(self) -> str | None:
@@ -170,7 +166,7 @@ class Pipeline:
         try:
             while not stop.is_set() and self._failure is None:
                 self._turned_s = time.monotonic()
-                self._turn(stop)
+                self._turn()
             if self._failure is None:
                 self._drain()
         except BaseException as error:
@@ -184,6 +180,7 @@ class Pipeline:
             raise self._failure
         for stage in stages:
             stage.join(_STAGE_END_S)
+        self.has_ended = not any(stage.is_alive() for stage in stages)
 
     def _start(self, name: str, run: Callable[[], None], threads: int) -> list[threading.Thread]:
         def guarded() -> None:
@@ -201,21 +198,23 @@ class Pipeline:
             thread.start()
         return started
 
-    def _turn(self, stop: threading.Event) -> None:
+    def _turn(self) -> None:
         topics = self._topics
         if topics != self._joined_topics:
             log.info("reading topics", model=self.model, topics=topics)
             self._assignment.join(topics)
             self._joined_topics = topics
-        if not self._assignment.partitions and not topics:
-            stop.wait(_WAIT_S)
-            return
         try:
-            self._intake.poll()
+            if topics:
+                self._intake.poll()
+            else:  # for what the bus has to tell
+                self._consumer.poll(0, _WAIT_S)
         except TopicMissingError as error:
             if error.topic in self._routes.topics:
                 raise
             log.warning("a topic is gone", model=self.model, topic=error.topic)
+            # If it is there again, `follow` will tell.
+            self._topics = [topic for topic in topics if topic != error.topic]
         self._assignment.commit_when_due()
 
     def _accept(self, flying: FlyingFrame) -> None:
@@ -223,11 +222,20 @@ class Pipeline:
         older = self._waiting.put(flying)
         if older is not None:
             self._drop(older, "superseded")
-        while flying.only_latest and flying.in_flight.room() == 0:
+        # One frame always fits, however large it is.
+        while flying.only_latest and flying.in_flight.room() == 0 and flying.in_flight.frames > 1:
             oldest = self._waiting.evict()
             if oldest is None:
                 break
             self._drop(oldest, "no_room")
+
+    def _begun(self, batch: list[FlyingFrame]) -> None:
+        for flying in batch:
+            self._waiting.went_on(flying)
+
+    def _called(self, frames: int, call_s: float) -> None:
+        self._lookahead.observe(frames, call_s)
+        self._waiting.allow_ahead(self._lookahead.frames)
 
     # What becomes of a frame: detections (by the inference stage), a dead letter, or nothing at all.
 
@@ -266,7 +274,9 @@ class Pipeline:
                 return
             if time.monotonic() > deadline_s:
                 break
-        if self._intake.frames:
+        if self._intake.frames == 0:
+            log.info("all frames are finished", model=self.model)
+        else:
             log.warning(
                 "frames still in flight at the end of the drain time-out; they will be read again",
                 model=self.model,

@@ -1,21 +1,28 @@
 """The frames that wait to be decoded."""
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 
 from consumer.flight import FlyingFrame
 
 
 class WaitingFrames:
-    """A queue, in which, where only the latest counts, a camera's newer frame takes the older one's place.
+    """Two queues that are served in turn: frames that all count, and those of which only the latest does.
 
-    It takes the place itself, and not one at the end: however fast a camera publishes, its turn comes as
-    often as every other's.
+    In the second a camera's newer frame takes the place of its older one; the place itself, and not one at
+    the end: however fast a camera publishes, its turn comes as often as every other's. As a frame that was
+    taken is not replaced any more, only so many of them are handed out ahead of the engine.
+
+    Args:
+        ahead: Most frames that are handed out before the engine has begun with them, where the latest counts.
     """
 
-    def __init__(self) -> None:
-        self._frames: OrderedDict[Hashable, FlyingFrame] = OrderedDict()
+    def __init__(self, ahead: int) -> None:
+        self._every: deque[FlyingFrame] = deque()
+        self._latest: OrderedDict[Hashable, FlyingFrame] = OrderedDict()
+        self._room_ahead = self._ahead = ahead
+        self._latest_is_next = False
         self._closed = False
         self._changed = threading.Condition()
 
@@ -25,34 +32,53 @@ class WaitingFrames:
         Returns:
             The frame whose place it took, if there was one.
         """
-        key: Hashable = flying
-        if flying.only_latest:
-            key = (flying.record.partition.topic, flying.camera_id)
         with self._changed:
-            older = self._frames.get(key)
-            self._frames[key] = flying
             self._changed.notify()
+            if not flying.only_latest:
+                self._every.append(flying)
+                return None
+            older = self._latest.get(flying.order_key)
+            self._latest[flying.order_key] = flying
             return older
 
     def take(self) -> FlyingFrame | None:
-        """Waits for the frame that has waited longest; None once it was closed and nothing is left."""
+        """Waits for a frame whose turn it is; None once it was closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frames or self._closed)
-            return self._frames.popitem(last=False)[1] if self._frames else None
+            self._changed.wait_for(lambda: self._every or self._may_take_latest() or self._closed)
+            if self._may_take_latest() and (self._latest_is_next or not self._every):
+                self._latest_is_next = False
+                self._room_ahead -= 1
+                return self._latest.popitem(last=False)[1]
+            self._latest_is_next = True
+            return self._every.popleft() if self._every else None
+
+    def _may_take_latest(self) -> bool:
+        return bool(self._latest) and self._room_ahead > 0
+
+    def went_on(self, flying: FlyingFrame) -> None:
+        """The engine has begun with a frame that was taken, or it will not come to that."""
+        if flying.only_latest:
+            with self._changed:
+                self._room_ahead += 1
+                self._changed.notify()
+
+    def allow_ahead(self, frames: int) -> None:
+        """Changes how many frames are handed out ahead of the engine, where the latest counts."""
+        with self._changed:
+            self._room_ahead += frames - self._ahead
+            self._ahead = frames
+            self._changed.notify_all()
 
     def evict(self) -> FlyingFrame | None:
-        """Takes out the first frame that may be left out, where only the latest of a camera counts."""
+        """Takes out the frame that has waited longest where only the latest counts, if one waits."""
         with self._changed:
-            for key, flying in self._frames.items():
-                if flying.only_latest:
-                    return self._frames.pop(key)
-            return None
+            return self._latest.popitem(last=False)[1] if self._latest else None
 
     def close(self) -> None:
-        """Hands out what is left, then None."""
+        """Ends all waiting; nothing is queued any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._every) + len(self._latest)

@@ -84,5 +84,7 @@ class TopicMissingError(TransportError):
     """A topic that is read is not there, or not any more."""
 
     def __init__(self, topic: str) -> None:
-        super().__init__(f"topic {topic} does not exist; create it with `framebus topics create`")
+        super().__init__(
+            f"topic {topic} does not exist; create it with `framebus topics create` (and the same --routes)"
+        )
         self.topic = topic

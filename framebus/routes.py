@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ class Routes:
         self._patterns = [(re.compile(route.topic), route) for route in routes if route.topic.startswith("^")]
         self._topics = topics
         self._routes = routes
-        self.match = lru_cache(maxsize=None)(self._match)
-        """The route of a topic, if there is one."""
 
     @property
     def models(self) -> list[str]:
@@ -39,29 +36,27 @@ class Routes:
         return list(dict.fromkeys(model for route in self._routes for model in route.models))
 
     @property
+    def has_patterns(self) -> bool:
+        """Whether topics may come and go while a program runs."""
+        return bool(self._patterns)
+
+    @property
     def topics(self) -> list[str]:
         """The topics that routes name, without those that regular expressions may match."""
         return list(self._named)
 
-    def _match(self, topic: str) -> Route | None:
+    def match(self, topic: str) -> Route | None:
+        """The route of a topic, if there is one."""
         if topic in self._named:
             return self._named[topic]
         if not is_for_frames(topic, self._topics):
             return None
         return next((route for pattern, route in self._patterns if pattern.fullmatch(topic)), None)
 
-    def of(self, model: str) -> list[Route]:
-        """The routes that name a model."""
-        return [route for route in self._routes if model in route.models]
-
     def topics_of(self, model: str, existing: Iterable[str]) -> list[str]:
         """The topics whose frames go through a model: those named, and those there are that match, sorted."""
-        candidates = {*self._named, *(existing if self.has_patterns(model) else ())}
+        candidates = {*self._named, *existing}
         return sorted(topic for topic in candidates if (route := self.match(topic)) and model in route.models)
-
-    def has_patterns(self, model: str) -> bool:
-        """Whether topics may be added to this model's while the program runs."""
-        return any(route.topic.startswith("^") for route in self.of(model))
 
 
 def given_routes(model: str | None, file: Path | None) -> dict[str, Any]:
@@ -122,7 +117,9 @@ def ensure_consumer_topics(admin: BusAdmin, routes: Routes, settings: TopicSetti
     partitions = admin.partition_counts()
     if missing := [topic for topic in routes.topics if topic not in partitions]:
         which = f"topic {missing[0]} does" if len(missing) == 1 else f"topics {', '.join(missing)} do"
-        raise TransportError(f"{which} not exist; create what is missing with `framebus topics create`")
+        raise TransportError(
+            f"{which} not exist; create what is missing with `framebus topics create` (and the same --routes)"
+        )
     widths = {
         detections_topic(model): max(
             (partitions[topic] for topic in routes.topics_of(model, partitions)), default=settings.partitions

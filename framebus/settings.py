@@ -209,7 +209,9 @@ class Settings(BaseSettings):
     cache_dir: Path | None = Field(None, description="downloads; default: the user's cache directory")
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
-    routes: list[RouteSettings] = Field([], description="which topic feeds which models, as JSON")
+    routes: list[RouteSettings] | None = Field(
+        None, min_length=1, description="which topic feeds which models, as JSON"
+    )
     routes_file: Path | None = Field(None, description="the same as a YAML file")
     consumer: ConsumerSettings = ConsumerSettings()
     producer: ProducerSettings = ProducerSettings()
@@ -258,7 +260,7 @@ def _variables() -> Iterator[tuple[str, Any]]:
 
 
 def _is_json(kind: Any) -> bool:
-    return kind in (dict[str, str], list[RouteSettings]) or hasattr(kind, "model_fields")
+    return kind in (dict[str, str], list[RouteSettings] | None) or hasattr(kind, "model_fields")
 
 
 def _check_variables(types: Mapping[str, Any]) -> None:

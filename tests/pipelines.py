@@ -23,7 +23,7 @@ MODEL = "test-model"
 def settings_with(*routes: dict[str, Any], **consumer: object) -> Settings:
     """Settings for one model, or for the routes."""
     model = {} if routes else {"model": MODEL}
-    return load_settings(routes=list(routes), consumer={**model, "commit_interval_ms": 10, **consumer})
+    return load_settings(routes=list(routes) or None, consumer={**model, "commit_interval_ms": 10, **consumer})
 
 
 def memory_bus(*models: str, frames: tuple[str, ...] = ("frames",)) -> MemoryBus:
@@ -44,6 +44,7 @@ class Run:
         *,
         model: str = MODEL,
         producer: MemoryProducer | None = None,
+        consumer: MemoryConsumer | None = None,
     ) -> None:
         self.model = model
         self.registry = CollectorRegistry()
@@ -52,7 +53,7 @@ class Run:
             settings=settings,
             routes=load_routes(settings),
             host=self.host,
-            consumer=MemoryConsumer(bus, model),
+            consumer=consumer or MemoryConsumer(bus, model),
             producer=MemoryProducer(bus) if producer is None else producer,
             metrics=ConsumerMetrics(self.registry, max_cameras=100),
         )

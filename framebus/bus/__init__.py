@@ -93,7 +93,7 @@ class BusConsumer(Protocol):
         """Joins the group. `on_revoked` may still commit; after `on_lost` the partitions are another's.
 
         A partition that comes back after that is not paused. Called again with other topics, it keeps those
-        partitions that are still wanted, and their positions.
+        partitions that are still wanted, and their positions; called with none, it leaves them all.
         """
         ...
 
@@ -103,7 +103,8 @@ class BusConsumer(Protocol):
         With `max_records` 0 it only serves callbacks.
 
         Raises:
-            TransportError: The bus refused for good (authentication, missing topic...).
+            TopicMissingError: A topic is not there; what came of others comes with the next poll.
+            TransportError: The bus refused for good (authentication...).
         """
         ...
 

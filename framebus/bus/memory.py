@@ -17,7 +17,7 @@ from framebus.bus import (
     Record,
     TopicSpec,
 )
-from framebus.errors import TransportError
+from framebus.errors import TopicMissingError
 
 
 @dataclass
@@ -82,11 +82,11 @@ class MemoryBus:
         """The partitions of a topic.
 
         Raises:
-            TransportError: There is no such topic.
+            TopicMissingError: There is no such topic.
         """
         with self._changed:
             if topic not in self._partition_counts:
-                raise TransportError(f"topic {topic} does not exist")
+                raise TopicMissingError(topic)
             return [Partition(topic, number) for number in range(self._partition_counts[topic])]
 
     def read(self, positions: dict[Partition, int], max_records: int, timeout_s: float) -> list[Record]:

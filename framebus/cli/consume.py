@@ -16,7 +16,7 @@ from framebus.routes import given_routes, load_routes
 from framebus.settings import ConsumerSettings, load_settings
 
 # How long a worker may take to end after its frames are finished: it commits, and leaves the group.
-_LEAVE_TIMEOUT_S = 15.0
+_LEAVE_TIMEOUT_S = 20.0
 
 
 def consume(

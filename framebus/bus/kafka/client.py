@@ -76,7 +76,8 @@ class Troubles:
     def __call__(self, error: KafkaError) -> None:  # noqa: D102
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says nothing of why
             self.last = error.str()
-        if error.fatal() or error.code() in HOPELESS:
+        # That a topic is missing comes with its name on the way of the records, too.
+        if error.fatal() or error.code() in HOPELESS - {KafkaError.UNKNOWN_TOPIC_OR_PART}:
             self._hopeless = TransportError(f"broker {self._bootstrap_servers}: {error.str()}")
         else:
             # librdkafka says the same on its log, and there it holds back what repeats itself.

@@ -110,13 +110,17 @@ class KafkaConsumer:
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first."""
-        ready = max_records and any(record.partition not in self._paused for record in self._held)
+        ready = sum(record.partition not in self._paused for record in self._held) if max_records else 0
         # consume(n, t) waits for all n; so one is waited for, and those behind it are taken as they are.
         first = self._consumer.poll(0 if ready else timeout_s)
-        messages = [] if first is None else [first]
-        if max_records > 1:
-            messages += self._consumer.consume(max_records - 1, 0)
+        # Held at once: if its partition is revoked meanwhile, it goes with it.
+        self._hold([] if first is None else [first])
+        if (wanted := max_records - ready - 1) > 0:
+            self._hold(self._consumer.consume(wanted, 0))
         self._troubles.raise_if_hopeless()
+        return self._release(max_records)
+
+    def _hold(self, messages: Sequence[Message]) -> None:
         trouble: TransportError | None = None
         for message in messages:
             try:
@@ -128,7 +132,6 @@ class KafkaConsumer:
                 self._held.append(record)
         if trouble is not None:
             raise trouble
-        return self._release(max_records)
 
     def _release(self, max_records: int) -> list[Record]:
         records: list[Record] = []
@@ -162,12 +165,15 @@ class KafkaConsumer:
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         if self._on_committed is None:
             return
-        for partition in partitions:
-            trouble = partition.error or error
-            self._on_committed(
-                {Partition(partition.topic, partition.partition): partition.offset},
-                None if trouble is None else trouble.str(),
-            )
+        # Of what went wrong with one partition only, librdkafka also makes the error of the whole.
+        common = None if any(one.error is not None for one in partitions) else error
+        answers: dict[str | None, dict[Partition, int]] = {}
+        for one in partitions:
+            trouble = one.error or common
+            said = None if trouble is None else trouble.str()
+            answers.setdefault(said, {})[Partition(one.topic, one.partition)] = one.offset
+        for said, offsets in answers.items():
+            self._on_committed(offsets, said)
 
     def high_watermarks(self) -> dict[Partition, int]:
         """The offset after the newest record: what fetching has seen, and asked for where it is paused."""

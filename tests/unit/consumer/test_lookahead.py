@@ -1,33 +1,44 @@
+from collections.abc import Callable
+
 import pytest
 
-from consumer.limits import Limit
 from consumer.lookahead import Lookahead
 
 
-def room_after(calls: list[tuple[int, float]], *, concurrency: int = 2, most: int = 24) -> int:
-    decoded = Limit(1_000, 10**9)
-    lookahead = Lookahead(decoded, concurrency, most)
-    for frames, call_s in calls:
-        lookahead.observe(frames, call_s)
-    return decoded.room()
+def settled(call_s: Callable[[int], float], most: int = 8) -> list[int]:
+    """The bounds after many calls, each of as many frames as were allowed."""
+    lookahead = Lookahead(most)
+    bounds = []
+    for _ in range(200):
+        lookahead.observe(lookahead.frames, call_s(lookahead.frames))
+        bounds.append(lookahead.frames)
+    return bounds[-20:]
 
 
 @pytest.mark.parametrize(
-    ("calls", "room"),
+    ("call_s", "fewest", "most"),
     [
-        ([(8, 0.32)], 10),  # two calls at once, 8 pictures in 0.32 s each: 50 a second, 10 in a fifth of one
-        ([(1, 2.0)], 3),  # a slow engine: one for each call, and the next
-        ([(8, 0.001)], 24),  # a fast one: not without bounds
-        ([(1, 0.0)], 24),
+        (lambda frames: 0.02 + 0.002 * frames, 8, 8),  # quick: whole batches
+        (lambda frames: 0.05 * frames, 2, 4),  # each picture takes its time: a batch takes 0.15 s
+        (lambda frames: 2.0 * frames, 1, 2),  # slow: one by one
+        (lambda _: 0.14, 8, 8),  # a call takes its time however many pictures it has: whole batches
+        (lambda _: 0.5, 4, 6),  # the same beyond the limit: half of the throughput stays
     ],
 )
-def test_as_many_are_decoded_as_the_engine_serves_in_a_moment(
-    calls: list[tuple[int, float]], room: int
+def test_a_batch_is_as_large_as_freshness_allows_and_throughput_needs(
+    call_s: Callable[[int], float], fewest: int, most: int
 ) -> None:
-    assert room_after(calls) == room
+    bounds = settled(call_s)
+
+    assert fewest <= min(bounds)
+    assert max(bounds) <= most
 
 
-def test_it_follows_the_engines_rate_and_not_one_call() -> None:
-    steady = [(8, 0.32)] * 20
-    assert room_after([*steady, (1, 0.4)]) in range(3, 10)
-    assert room_after([*steady, (1, 0.4), *steady]) == pytest.approx(10, abs=1)
+def test_an_engine_that_gets_faster_gets_larger_batches_again() -> None:
+    lookahead = Lookahead(8)
+    for _ in range(50):
+        lookahead.observe(lookahead.frames, 0.2 * lookahead.frames)
+    assert lookahead.frames <= 2
+    for _ in range(50):
+        lookahead.observe(lookahead.frames, 0.005 * lookahead.frames)
+    assert lookahead.frames == 8

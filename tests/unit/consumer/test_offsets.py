@@ -18,16 +18,6 @@ def test_only_the_contiguous_finished_beginning_may_be_committed() -> None:
     assert offsets.to_commit() == 13
 
 
-def test_a_frame_is_finished_when_its_last_output_is() -> None:
-    offsets = OffsetTracker()
-    offsets.admit(5, outputs=2)
-    offsets.finish(5)
-    assert offsets.to_commit() is None
-
-    offsets.finish(5)
-    assert offsets.to_commit() == 6
-
-
 def test_nothing_to_commit_again_until_more_is_finished() -> None:
     offsets = OffsetTracker()
     offsets.admit(0)

@@ -1,10 +1,13 @@
 """Several models on one bus: each is fed what its routes say, and none waits for another."""
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
-from framebus.bus import Headers
-from framebus.bus.memory import MemoryBus
+from framebus.bus import Headers, Record
+from framebus.bus.memory import MemoryBus, MemoryConsumer
+from framebus.errors import TopicMissingError
 from framebus.settings import Settings
 from framebus.topics import topic_specs
 from tests.engines import ScriptedEngine
@@ -136,3 +139,44 @@ def test_a_topic_that_appears_is_read_from_its_start() -> None:
         messages = [json.loads(record.value) for record in read(bus, "detections.a", 2)]
 
     assert [message["source"]["topic"] for message in messages] == ["yard-1", "yard-2"]
+
+
+class VanishedTopicConsumer(MemoryConsumer):
+    """A bus on which a topic vanishes: it says so until it is not asked for that topic any more."""
+
+    def __init__(self, bus: MemoryBus, group_id: str, vanished: str) -> None:
+        super().__init__(bus, group_id)
+        self._vanished = vanished
+        self._topics: Sequence[str] = ()
+
+    def subscribe(self, topics: Sequence[str], **callbacks: Any) -> None:
+        self._topics = topics
+        super().subscribe(topics, **callbacks)
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if self._vanished in self._topics:
+            raise TopicMissingError(self._vanished)
+        return super().poll(max_records, timeout_s)
+
+
+def test_a_topic_that_a_regular_expression_had_found_may_vanish() -> None:
+    bus = memory_bus("a", frames=("yard-1", "yard-2"))
+    publish(bus, jpeg(), topic="yard-1")
+    settings = settings_with({"topic": "^yard.*", "models": ["a"]})
+    consumer = VanishedTopicConsumer(bus, "a", "yard-2")
+    with at_work(Run(bus, ScriptedEngine(), settings, model="a", consumer=consumer)) as run:
+        run.pipeline.follow(["yard-1", "yard-2"])
+        [record] = read(bus, "detections.a", 1)
+
+    assert json.loads(record.value)["source"]["topic"] == "yard-1"
+    assert run.failure is None
+
+
+def test_a_topic_that_a_route_names_may_not() -> None:
+    bus = memory_bus("a")
+    consumer = VanishedTopicConsumer(bus, "a", "frames")
+    settings = settings_with({"topic": "frames", "models": ["a"]})
+    with at_work(Run(bus, ScriptedEngine(), settings, model="a", consumer=consumer)) as run:
+        wait_until(lambda: run.failure is not None)
+
+    assert "topic frames does not exist" in str(run.failure)

@@ -54,8 +54,7 @@ def test_a_file_and_a_variable_have_one_schema(
     assert loaded.match("yard.7") == Route(
         topic=r"^yard\.[0-9]+", models=["b"], freshness="latest", max_frame_age_ms=500
     )
-    assert loaded.has_patterns("b")
-    assert not loaded.has_patterns("a")
+    assert loaded.has_patterns
 
 
 ROUTE = "routes: [{topic: frames, models: [a], %s}]"
@@ -103,6 +102,7 @@ def test_wrong_routes_are_refused_with_file_route_and_key(tmp_path: Path, text: 
     ("value", "complaint"),
     [
         ("frames", "FRAMEBUS_ROUTES is no JSON list of routes"),
+        ("[]", "FRAMEBUS_ROUTES is no JSON list of routes (List should have at least 1 item"),
         ('{"topic": "frames"}', "FRAMEBUS_ROUTES is no JSON list of routes"),
         (
             '[{"topic": "frames", "models": []}]',
