@@ -30,9 +30,12 @@ class Lookahead:
             if frames >= self.frames:
                 self.frames = min(self.frames + 1, self._most)
         else:
-            # One fewer than is known to be good, to see whether that is good as well.
-            self.frames = max(int(frames * _CALL_S / call_s), self._fewest() - 1, 1)
+            self.frames = self._worth_while(max(int(frames * _CALL_S / call_s), 1))
 
-    def _fewest(self) -> int:
+    def _worth_while(self, frames: int) -> int:
+        """A batch of this size, or the next larger one that keeps the rate; one never seen is worth a try."""
         enough = _KEPT_RATE * max(self._frames_per_s.values())
-        return min(frames for frames, rate in self._frames_per_s.items() if rate >= enough)
+        if self._frames_per_s.get(frames, enough) >= enough:
+            return frames
+        larger = (size for size, rate in self._frames_per_s.items() if size > frames and rate >= enough)
+        return min(larger, default=frames)

@@ -134,9 +134,11 @@ class ConsumerSettings(_Group):
         20, ge=0, description="longest wait of a batch's first frame for the others"
     )
     max_in_flight_frames: int = Field(
-        64, ge=1, description="frames between the bus and their acknowledgement"
+        64, ge=1, description="frames between bus and acknowledgement, per model; not of `latest` routes"
     )
-    max_in_flight_bytes: int = Field(32 * 2**20, ge=2**20, description="the same in bytes, encoded")
+    max_in_flight_bytes: int = Field(
+        32 * 2**20, ge=2**20, description="the same in bytes, encoded; of `latest` routes too"
+    )
     max_decoded_bytes: int = Field(
         160 * 2**20, ge=2**20, description="decoded pictures; the engine may take many times as much"
     )

@@ -23,7 +23,9 @@ MODEL = "test-model"
 def settings_with(*routes: dict[str, Any], **consumer: object) -> Settings:
     """Settings for one model, or for the routes."""
     model = {} if routes else {"model": MODEL}
-    return load_settings(routes=list(routes) or None, consumer={**model, "commit_interval_ms": 10, **consumer})
+    return load_settings(
+        routes=list(routes) or None, consumer={**model, "commit_interval_ms": 10, **consumer}
+    )
 
 
 def memory_bus(*models: str, frames: tuple[str, ...] = ("frames",)) -> MemoryBus:

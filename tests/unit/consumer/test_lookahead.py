@@ -22,7 +22,8 @@ def settled(call_s: Callable[[int], float], most: int = 8) -> list[int]:
         (lambda frames: 0.05 * frames, 2, 4),  # each picture takes its time: a batch takes 0.15 s
         (lambda frames: 2.0 * frames, 1, 2),  # slow: one by one
         (lambda _: 0.14, 8, 8),  # a call takes its time however many pictures it has: whole batches
-        (lambda _: 0.5, 4, 6),  # the same beyond the limit: half of the throughput stays
+        (lambda _: 0.5, 8, 8),  # the same beyond the limit
+        (lambda frames: 0.2 + 0.02 * frames, 4, 8),  # most of it: the throughput stays
     ],
 )
 def test_a_batch_is_as_large_as_freshness_allows_and_throughput_needs(
