@@ -12,14 +12,14 @@ from consumer.model_host import ModelHost
 from consumer.pipeline import Pipeline
 from framebus.bus import BusAdmin
 from framebus.bus.kafka import KafkaAdmin, KafkaConsumer, KafkaProducer
-from framebus.errors import TransportError
+from framebus.errors import TopicMissingError, TransportError
 from framebus.health import HttpServer, health_app
 from framebus.logs import get_logger
 from framebus.model_repository import ModelRepository, StoredModel
 from framebus.routes import Routes, ensure_consumer_topics, group_id, load_routes
 from framebus.settings import Settings
 
-# How soon a new topic is read that matches a route's regular expression.
+# How soon a topic is read that is new and matches a route, or one is missed that a route names.
 _TOPICS_INTERVAL_S = 5.0
 
 log = get_logger("consumer")
@@ -122,14 +122,15 @@ class Consumer:
             return thread
 
         threads = [start(pipeline.model, partial(pipeline.run, stop)) for pipeline in self._pipelines]
-        if routes.has_patterns:
-            threads.append(start("topics", lambda: self._keep_following(routes, admin, stop)))
+        threads.append(start("topics", lambda: self._watch_topics(routes, admin, stop)))
         for thread in threads:
             thread.join()
         if failures:
             raise failures[0]
 
-    def _keep_following(self, routes: Routes, admin: BusAdmin, stop: threading.Event) -> None:
+    def _watch_topics(self, routes: Routes, admin: BusAdmin, stop: threading.Event) -> None:
+        """Lets topics that match come and go, and fails when one that a route names is gone."""
+        gone: set[str] = set()
         while not stop.is_set():
             try:
                 existing = admin.partition_counts()
@@ -138,6 +139,10 @@ class Consumer:
             else:
                 for pipeline in self._pipelines:
                     pipeline.follow(routes.topics_of(pipeline.model, existing))
+                # Twice in a row: a broker may hear of a new topic later than others.
+                was_gone, gone = gone, set(routes.topics).difference(existing)
+                if lost := gone & was_gone:
+                    raise TopicMissingError(min(lost))
             stop.wait(_TOPICS_INTERVAL_S)
 
     def _not_alive(self) -> str | None:

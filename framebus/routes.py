@@ -36,11 +36,6 @@ class Routes:
         return list(dict.fromkeys(model for route in self._routes for model in route.models))
 
     @property
-    def has_patterns(self) -> bool:
-        """Whether topics may come and go while a program runs."""
-        return bool(self._patterns)
-
-    @property
     def topics(self) -> list[str]:
         """The topics that routes name, without those that regular expressions may match."""
         return list(self._named)

@@ -92,6 +92,14 @@ class ConsumerProcess:
             time.sleep(0.1)
         raise AssertionError(f"not ready: {self.log.read_text()}")
 
+    def wait_for_log(self, words: str, times: int) -> None:
+        """Returns when these words stand in its log so many times."""
+        deadline = time.monotonic() + 60
+        while self.log.read_text().count(words) < times:
+            assert time.monotonic() < deadline, self.log.read_text()
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.1)
+
     def committed(self, model: str = "pedestrian") -> dict[int, int]:
         """What a model's group has committed."""
         with closing(

@@ -54,7 +54,6 @@ def test_a_file_and_a_variable_have_one_schema(
     assert loaded.match("yard.7") == Route(
         topic=r"^yard\.[0-9]+", models=["b"], freshness="latest", max_frame_age_ms=500
     )
-    assert loaded.has_patterns
 
 
 ROUTE = "routes: [{topic: frames, models: [a], %s}]"
