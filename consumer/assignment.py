@@ -146,7 +146,8 @@ class Assignment:
                 )
 
     def _assigned(self, partitions: Sequence[Partition]) -> None:
-        log.info("partitions assigned", model=self._model, partitions=_names(partitions))
+        if partitions:
+            log.info("partitions assigned", model=self._model, partitions=_names(partitions))
         self._offsets.update({partition: OffsetTracker() for partition in partitions})
         self.joined = True
 

@@ -44,7 +44,7 @@ class Decoder:
         """Decodes until nothing waits any more."""
         while (flying := self._waiting.take()) is not None:
             if _is_too_old(flying):
-                self._waiting.went_on(flying)
+                self._waiting.went_on()
                 self._drop(flying, "too_old")
                 continue
             try:
@@ -52,7 +52,7 @@ class Decoder:
                 flying.captured_at = encoded.captured_at
                 flying.frame, flying.decode_s = self._decode(encoded, flying.route.models)
             except FrameError as error:
-                self._waiting.went_on(flying)
+                self._waiting.went_on()
                 self._reject(flying, error)
             else:
                 self._accept(flying)

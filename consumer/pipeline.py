@@ -85,7 +85,7 @@ class Pipeline:
             complete=self._release.complete,
             reject=self._reject,
             metrics=metrics,
-            begins=self._begun,
+            begins=self._waiting.went_on,
             ended=self._called,
         )
         self._decoder = Decoder(
@@ -228,10 +228,6 @@ class Pipeline:
             if oldest is None:
                 break
             self._drop(oldest, "no_room")
-
-    def _begun(self, batch: list[FlyingFrame]) -> None:
-        for flying in batch:
-            self._waiting.went_on(flying)
 
     def _called(self, frames: int, call_s: float) -> None:
         self._lookahead.observe(frames, call_s)

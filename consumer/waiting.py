@@ -12,10 +12,11 @@ class WaitingFrames:
 
     In the second a camera's newer frame takes the place of its older one; the place itself, and not one at
     the end: however fast a camera publishes, its turn comes as often as every other's. As a frame that was
-    taken is not replaced any more, only so many of them are handed out ahead of the engine.
+    taken is not replaced any more, only so many are handed out ahead of the engine.
 
     Args:
-        ahead: Most frames that are handed out before the engine has begun with them, where the latest counts.
+        ahead: Most frames that are handed out before the engine has begun with them, while one waits of which
+            only the latest counts.
     """
 
     def __init__(self, ahead: int) -> None:
@@ -44,26 +45,28 @@ class WaitingFrames:
     def take(self) -> FlyingFrame | None:
         """Waits for a frame whose turn it is; None once it was closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._every or self._may_take_latest() or self._closed)
-            if self._may_take_latest() and (self._latest_is_next or not self._every):
+            self._changed.wait_for(lambda: self._may_take() or self._closed)
+            if not self._may_take():
+                return None
+            self._room_ahead -= 1
+            if self._latest and (self._latest_is_next or not self._every):
                 self._latest_is_next = False
-                self._room_ahead -= 1
                 return self._latest.popitem(last=False)[1]
             self._latest_is_next = True
-            return self._every.popleft() if self._every else None
+            return self._every.popleft()
 
-    def _may_take_latest(self) -> bool:
-        return bool(self._latest) and self._room_ahead > 0
+    def _may_take(self) -> bool:
+        # While a frame waits of which only the latest counts, none of the others runs far ahead of it either.
+        return self._room_ahead > 0 if self._latest else bool(self._every)
 
-    def went_on(self, flying: FlyingFrame) -> None:
+    def went_on(self) -> None:
         """The engine has begun with a frame that was taken, or it will not come to that."""
-        if flying.only_latest:
-            with self._changed:
-                self._room_ahead += 1
-                self._changed.notify()
+        with self._changed:
+            self._room_ahead += 1
+            self._changed.notify()
 
     def allow_ahead(self, frames: int) -> None:
-        """Changes how many frames are handed out ahead of the engine, where the latest counts."""
+        """Changes how many frames are handed out ahead of the engine."""
         with self._changed:
             self._room_ahead += frames - self._ahead
             self._ahead = frames

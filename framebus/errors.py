@@ -81,10 +81,11 @@ class TransportError(FramebusError):
 
 
 class TopicMissingError(TransportError):
-    """A topic that is read is not there, or not any more."""
+    """A topic that is needed is not there, or not any more. `topic` is the first of those that are not."""
 
-    def __init__(self, topic: str) -> None:
-        super().__init__(
-            f"topic {topic} does not exist; create it with `framebus topics create` (and the same --routes)"
-        )
+    def __init__(self, topic: str, *others: str) -> None:
+        topics = (topic, *others)
+        which = f"topics {', '.join(topics)} do" if others else f"topic {topic} does"
+        command = " ".join(["framebus topics create", *(f"--topic {name}" for name in topics)])
+        super().__init__(f"{which} not exist; create {'them' if others else 'it'} with `{command}`")
         self.topic = topic

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from framebus.bus import BusAdmin
-from framebus.errors import SettingsError, TransportError
+from framebus.errors import SettingsError, TopicMissingError
 from framebus.settings import ROUTES, KafkaSettings, RouteSettings, Settings, TopicSettings
 from framebus.topics import detections_topic, is_for_frames, topic_specs
 
@@ -107,14 +107,12 @@ def ensure_consumer_topics(admin: BusAdmin, routes: Routes, settings: TopicSetti
         The names of the topics created.
 
     Raises:
-        TransportError: A topic that a route names is missing, or a topic could not be created.
+        TopicMissingError: Topics that routes name are missing.
+        TransportError: A topic could not be created.
     """
     partitions = admin.partition_counts()
     if missing := [topic for topic in routes.topics if topic not in partitions]:
-        which = f"topic {missing[0]} does" if len(missing) == 1 else f"topics {', '.join(missing)} do"
-        raise TransportError(
-            f"{which} not exist; create what is missing with `framebus topics create` (and the same --routes)"
-        )
+        raise TopicMissingError(*missing)
     widths = {
         detections_topic(model): max(
             (partitions[topic] for topic in routes.topics_of(model, partitions)), default=settings.partitions

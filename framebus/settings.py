@@ -169,7 +169,7 @@ class ProducerSettings(_Group):
     max_buffer_bytes: int = Field(64 * 2**20, ge=2**20, description="the same in bytes")
     drain_timeout_s: float = Field(30, ge=0, description="longest wait for frames in flight at the end")
     http_host: str = Field("127.0.0.1", description="address of /metrics, /healthz and /readyz")
-    http_port: int = Field(9102, ge=0, le=65535, description="0: any free port")
+    http_port: int = Field(9201, ge=0, le=65535, description="0: any free port")
     metrics_cameras: int = Field(
         200, ge=0, description="cameras with series of their own; the rest is 'other'"
     )

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from framebus.bus import BusAdmin, BusProducer
 from framebus.bus.kafka import KafkaAdmin, KafkaProducer
-from framebus.errors import TransportError
+from framebus.errors import TopicMissingError, TransportError
 from framebus.health import HttpServer, health_app
 from framebus.logs import get_logger
 from framebus.settings import Settings
@@ -85,7 +85,7 @@ class Producer:
                 create=self._create,
             )
             summary = self._pipeline.run(stop)
-            log.info("drained and stopped", **summary.as_json())
+            log.info("stopped", **summary.as_json())
             if summary.failures:
                 log.error("cameras failed", cameras=sorted(summary.failures))
             return summary
@@ -134,5 +134,5 @@ def wait_for_topic(admin: BusAdmin, producer: BusProducer, topic: str, stop: thr
         except TimeoutError:
             continue
         if topic not in topics:
-            raise TransportError(f"topic {topic} does not exist; create it with `framebus topics create`")
+            raise TopicMissingError(topic)
         return

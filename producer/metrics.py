@@ -30,7 +30,7 @@ class ProducerMetrics:
             registry=registry,
         )
         self.dropped = Counter(
-            "framebus_dropped_frames_total",
+            "framebus_unpublished_frames_total",
             "Frames read from a camera that were not published",
             ["camera", "reason"],
             registry=registry,
@@ -67,10 +67,10 @@ class ProducerMetrics:
 
     def watch(self, cameras: Iterable[CameraReader]) -> None:
         """Adds what the cameras are like at the moment of a scrape."""
-        self._registry.register(_CameraStates(cameras, self.camera))
+        self._registry.register(CameraStates(cameras, self.camera))
 
 
-class _CameraStates(Collector):
+class CameraStates(Collector):
     """Asks the cameras themselves, so that silence grows by itself and a removed camera leaves no series.
 
     Cameras that share the label `other` show the worst of them.

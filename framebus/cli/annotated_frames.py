@@ -57,7 +57,8 @@ class AnnotatedFrames:
             typer.echo(f"frame {place} is left out: its topic does not keep it any more", err=True)
             return
         if self._pictures is not None:
-            path = self._pictures / f"{message['model']['name']}-{place}.jpg"
+            camera = quote(message["sensorId"], safe="")
+            path = self._pictures / f"{message['model']['name']}-{camera}-{place}.jpg"
             try:
                 path.write_bytes(images.encode_jpeg(picture))
             except OSError as error:

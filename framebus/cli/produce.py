@@ -119,6 +119,7 @@ def produce(
     configure_logs(settings.log)
 
     changed = threading.Event()
+    stop = stop_on_signals()
     if cameras is not None:
         signal.signal(signal.SIGHUP, lambda *_: changed.set())
 
@@ -129,7 +130,7 @@ def produce(
         return _with_file(specs, cameras)
 
     producer = Producer(settings, all_cameras, max_frames=frames, reread=reread)
-    summary = producer.run(stop_on_signals())
+    summary = producer.run(stop)
     if as_json:
         typer.echo(json.dumps(summary.as_json(), ensure_ascii=False))
     code = 1 if summary.failures else 0

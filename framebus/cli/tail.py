@@ -15,7 +15,7 @@ from framebus.bus.kafka import KafkaReader
 from framebus.cli.printable import printable
 from framebus.cli.signals import stop_on_signals
 from framebus.logs import configure_logs
-from framebus.routes import load_routes
+from framebus.routes import given_routes, load_routes
 from framebus.settings import Settings, load_settings
 from framebus.topics import detections_topic
 
@@ -30,7 +30,7 @@ _LATENCY_WIDTH = len("99999 ms")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which detections are shown; empty means any."""
+    """Which detections are shown; empty means any. Classes are in lower case."""
 
     cameras: Sequence[str]
     classes: Sequence[str]
@@ -44,7 +44,7 @@ class Wanted:
             found
             for found in message["objects"]
             if found["confidence"] * 100 >= self.min_confidence
-            and (not self.classes or found["type"] in self.classes)
+            and (not self.classes or found["type"].casefold() in self.classes)
         ]
         if not objects and (self.classes or self.min_confidence > 0):
             return None
@@ -85,6 +85,9 @@ def tail(
         list[str] | None,
         typer.Option(help="Only detections of this model; repeat it for more. Default: all of the routes."),
     ] = None,
+    routes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A YAML file of routes, as for consume.")
+    ] = None,
     camera: Annotated[list[str] | None, typer.Option(help="Only this camera; repeat it for more.")] = None,
     object_class: Annotated[
         list[str] | None, typer.Option("--class", help="Only objects of this class; repeat it for more.")
@@ -113,10 +116,12 @@ def tail(
     ] = 25.0,
 ) -> None:
     """Show detections as they come, until told to stop; joins no group and commits nothing."""
-    settings = load_settings()
+    settings = load_settings(**given_routes(None, routes))
     configure_logs(settings.log)
     models = model or load_routes(settings).models
-    wanted = Wanted(camera or (), object_class or (), min_confidence)
+    if 0 < min_confidence < 1:
+        raise typer.BadParameter(f"{min_confidence:g} is below 1 percent; write {100 * min_confidence:g}")
+    wanted = Wanted(camera or (), [name.casefold() for name in object_class or ()], min_confidence)
     columns = Columns(wanted.cameras, models)
     annotated = _annotated_frames(settings, annotate, video, fps)
     stop = stop_on_signals()

@@ -23,6 +23,12 @@ def create(
             help="Model whose detections topic is created; repeat it for more. By default the routes'."
         ),
     ] = None,
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Topic of frames to create, such as one that a regular expression matches; repeat it."
+        ),
+    ] = None,
     routes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A YAML file: which topics feed which models.")
     ] = None,
@@ -44,16 +50,16 @@ def create(
     admin = KafkaAdmin(settings.kafka)
     loaded = load_routes(settings)
     # Producers publish to this one, unless told otherwise; what matches a regular expression is the user's.
-    frames = loaded.topics or [settings.topics.frames]
+    frames = topic or loaded.topics or [settings.topics.frames]
     specs = topic_specs(settings.topics, *(model or loaded.models), frames=frames)
     created = admin.create_topics(specs)
     existing = admin.partition_counts()
-    for topic in specs:
-        if topic.name in created:
-            typer.echo(f"created  {topic.name}  {topic.partitions} partitions")
+    for spec in specs:
+        if spec.name in created:
+            typer.echo(f"created  {spec.name}  {spec.partitions} partitions")
             continue
-        line = f"exists   {topic.name}  {existing.get(topic.name, 0)} partitions"
-        if existing.get(topic.name, topic.partitions) != topic.partitions:
+        line = f"exists   {spec.name}  {existing.get(spec.name, 0)} partitions"
+        if existing.get(spec.name, spec.partitions) != spec.partitions:
             # Adding partitions moves cameras to other ones and breaks their order: a person's choice.
-            line += f" (wanted {topic.partitions}; change it with kafka-topics --alter)"
+            line += f" (wanted {spec.partitions}; change it with kafka-topics --alter)"
         typer.echo(line)

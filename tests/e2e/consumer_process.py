@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -92,10 +93,10 @@ class ConsumerProcess:
             time.sleep(0.1)
         raise AssertionError(f"not ready: {self.log.read_text()}")
 
-    def wait_for_log(self, words: str, times: int) -> None:
-        """Returns when these words stand in its log so many times."""
+    def wait_for_log(self, pattern: str, times: int) -> None:
+        """Returns when a regular expression is found in its log so many times."""
         deadline = time.monotonic() + 60
-        while self.log.read_text().count(words) < times:
+        while len(re.findall(pattern, self.log.read_text())) < times:
             assert time.monotonic() < deadline, self.log.read_text()
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.1)

@@ -1,12 +1,13 @@
 """Writes docs/metrics.md from the metrics themselves: python -m tests.tools.metrics_page."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from consumer.metrics import ConsumerMetrics
-from producer.metrics import ProducerMetrics
+from producer.metrics import CameraStates, ProducerMetrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -27,18 +28,22 @@ This page is written by `python -m tests.tools.metrics_page`.
 def render() -> str:
     """The page."""
     lines = [_HEAD]
-    for title, metrics in (
-        ("Consumer", ConsumerMetrics(CollectorRegistry(), 1)),
-        ("Producer", ProducerMetrics(CollectorRegistry(), 1)),
-    ):
+    producer = ProducerMetrics(CollectorRegistry(), 1)
+    for title, metrics in (("Consumer", ConsumerMetrics(CollectorRegistry(), 1)), ("Producer", producer)):
         lines += [f"## {title}", "", "| metric | kind | labels | |", "| --- | --- | --- | --- |"]
         for metric in vars(metrics).values():
             if isinstance(metric, MetricWrapperBase):
-                name = metric._name + ("_total" if metric._type == "counter" else "")
-                labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-                lines.append(f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |")
+                lines.append(_row(metric._name, metric._type, metric._labelnames, metric._documentation))
+        if metrics is producer:
+            cameras = CameraStates((), producer.camera).collect()
+            lines += [_row(family.name, family.type, ["camera"], family.documentation) for family in cameras]
         lines.append("")
     return "\n".join(lines)
+
+
+def _row(name: str, kind: str | None, labels: Iterable[str], documentation: str) -> str:
+    total = "_total" if kind == "counter" else ""
+    return f"| `{name}{total}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {documentation} |"
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def demo(
         bool, typer.Option("--json", help="Print the summary as JSON, as the last line.")
     ] = False,
 ) -> None:
-    """Detect people in real video that flows through Kafka: broker, cameras, consumer and a live table."""
+    """Detect objects in real video that flows through Kafka: broker, cameras, consumer and a live table."""
     from framebus.bus.kafka import KafkaAdmin
     from framebus.cli.demo.run import DemoRun
     from framebus.topics import topic_specs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from framebus.errors import TopicMissingError
 from framebus.logs import configure_logs
 from framebus.routes import Routes, given_routes, group_id, load_routes
 from framebus.settings import Settings, load_settings
@@ -124,10 +125,7 @@ def _watch(followed: "KafkaReader", cameras: "CamerasSeen", seconds: float) -> t
 
 
 def _problems(models: "Sequence[ModelStatus]", missing: Sequence[str]) -> list[str]:
-    problems = []
-    if missing:
-        which = f"topic {missing[0]} does" if len(missing) == 1 else f"topics {', '.join(missing)} do"
-        problems.append(f"{which} not exist; create what is missing with `framebus topics create`")
+    problems = [str(TopicMissingError(*missing))] if missing else []
     for model in models:
         if not model.topics and not missing:
             problems.append(f"model {model.model}: no topic matches its routes")

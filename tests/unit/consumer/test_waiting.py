@@ -58,14 +58,20 @@ def test_only_so_many_are_handed_out_ahead_of_the_engine_where_the_latest_counts
 
     newer, needed = latest(4, "cam-2"), flying(1, 0)
     assert waiting.put(newer) is frames[2]
-    waiting.put(needed)
+    waiting.put(needed)  # nor does one that counts run ahead of those
+    waiting.went_on()
     taker.join(10)
-    assert taken == [needed]  # it counts, so it need not wait
+    waiting.allow_ahead(4)
+    assert [*taken, waiting.take(), waiting.take()] == [needed, newer, frames[3]]
 
-    waiting.went_on(frames[0])
-    assert waiting.take() is newer
-    waiting.allow_ahead(3)
-    assert waiting.take() is frames[3]
+
+def test_where_every_frame_counts_as_many_are_handed_out_as_there_are() -> None:
+    waiting = WaitingFrames(ahead=1)
+    frames = [flying(0, offset) for offset in range(10)]
+    for frame in frames:
+        waiting.put(frame)
+
+    assert [waiting.take() for _ in frames] == frames
 
 
 def test_only_what_may_be_left_out_is_evicted_the_oldest_first() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from framebus.bus import TopicSpec
 from framebus.bus.memory import MemoryBus
-from framebus.errors import SettingsError, TransportError
+from framebus.errors import SettingsError, TopicMissingError
 from framebus.routes import Route, Routes, ensure_consumer_topics, group_id, load_routes
 from framebus.settings import KafkaSettings, TopicSettings, load_settings
 
@@ -190,7 +190,9 @@ def test_without_the_topics_of_frames_nothing_is_created_and_the_remedy_is_told(
     bus = MemoryBus()
     bus.create_topics([frames_topic("day", 4)])
 
-    with pytest.raises(TransportError, match=r"topic night does not exist; .*`framebus topics create`"):
+    with pytest.raises(
+        TopicMissingError, match=r"topic night does not exist; .*`framebus topics create --topic night`"
+    ):
         ensure_consumer_topics(bus, routes(("day", ["a"]), ("night", ["a"])), TOPICS)
 
     assert bus.partition_counts() == {"day": 4}

@@ -48,7 +48,9 @@ def test_a_topic_that_is_there_lets_the_producer_start(bus: MemoryBus) -> None:
 
 
 def test_a_missing_topic_is_an_error_that_says_how_to_create_it(bus: MemoryBus) -> None:
-    with pytest.raises(TransportError, match=r"topic pictures does not exist.*`framebus topics create`"):
+    with pytest.raises(
+        TransportError, match=r"topic pictures does not exist.*`framebus topics create --topic pictures`"
+    ):
         wait_for_topic(bus, MemoryProducer(bus), "pictures", threading.Event())
 
 

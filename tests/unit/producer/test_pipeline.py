@@ -210,7 +210,7 @@ def test_while_the_broker_is_away_few_frames_are_held_and_all_are_accounted_for(
     def dropped(reason: str) -> float:
         return sum(
             registry.get_sample_value(
-                "framebus_dropped_frames_total", {"camera": camera_id, "reason": reason}
+                "framebus_unpublished_frames_total", {"camera": camera_id, "reason": reason}
             )
             or 0
             for camera_id in cameras

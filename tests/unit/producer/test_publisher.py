@@ -42,7 +42,7 @@ def reasons(registry: CollectorRegistry) -> Callable[[], dict[str, int]]:
             sample.labels["reason"]: int(sample.value)
             for metric in registry.collect()
             for sample in metric.samples
-            if sample.name == "framebus_dropped_frames_total"
+            if sample.name == "framebus_unpublished_frames_total"
         }
 
     return read

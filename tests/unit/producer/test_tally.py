@@ -47,7 +47,7 @@ def test_the_metrics_say_the_same(metrics: ProducerMetrics, registry: CollectorR
 
     assert value("framebus_published_frames_total", camera="gate") == 1
     assert value("framebus_published_bytes_total", camera="gate") == 100
-    assert value("framebus_dropped_frames_total", camera="gate", reason="too_large") == 1
+    assert value("framebus_unpublished_frames_total", camera="gate", reason="too_large") == 1
     assert value("framebus_skipped_pictures_total", camera="gate", reason="rate_limited") == 1
     assert value("framebus_publish_seconds_bucket", le="2.0") == 0
     assert value("framebus_publish_seconds_bucket", le="5.0") == 1
