@@ -1,5 +1,7 @@
 """How many pictures are decoded ahead of the engine where only the latest counts."""
 
+import threading
+
 # Decoded pictures are not replaced by newer ones: they age until the engine is free, and until its call ends.
 _CALL_S = 0.15
 # How much one call counts for against those before it.
@@ -18,19 +20,20 @@ class Lookahead:
     def __init__(self, most: int) -> None:
         self._most = most
         self._frames_per_s: dict[int, float] = {}
+        self._lock = threading.Lock()
         self.frames = most
         """Pictures to decode ahead."""
 
     def observe(self, frames: int, call_s: float) -> None:
-        """Takes note of an engine call, of so many frames."""
+        """Takes note of an engine call, of so many frames; called by every thread that calls the engine."""
         rate = frames / max(call_s, 1e-9)
-        known = self._frames_per_s.get(frames, rate)
-        self._frames_per_s[frames] = known + _WEIGHT * (rate - known)
-        if call_s <= _CALL_S:
-            if frames >= self.frames:
+        with self._lock:
+            known = self._frames_per_s.get(frames, rate)
+            self._frames_per_s[frames] = known + _WEIGHT * (rate - known)
+            if call_s > _CALL_S:
+                self.frames = self._worth_while(max(int(frames * _CALL_S / call_s), 1))
+            elif frames >= self.frames:
                 self.frames = min(self.frames + 1, self._most)
-        else:
-            self.frames = self._worth_while(max(int(frames * _CALL_S / call_s), 1))
 
     def _worth_while(self, frames: int) -> int:
         """A batch of this size, or the next larger one that keeps the rate; one never seen is worth a try."""

@@ -1,3 +1,6 @@
+import random
+import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -43,3 +46,29 @@ def test_an_engine_that_gets_faster_gets_larger_batches_again() -> None:
     for _ in range(50):
         lookahead.observe(lookahead.frames, 0.005 * lookahead.frames)
     assert lookahead.frames == 8
+
+
+def test_several_threads_tell_of_their_calls() -> None:
+    failures: list[BaseException] = []
+
+    def call(lookahead: Lookahead) -> None:
+        try:
+            for frames in random.sample(range(1, 65), 64):
+                lookahead.observe(frames, 0.2 + 0.01 * frames * random.random())
+        except BaseException as error:
+            failures.append(error)
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            lookahead = Lookahead(64)
+            threads = [threading.Thread(target=call, args=(lookahead,)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval_s)
+
+    assert failures == []
