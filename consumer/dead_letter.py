@@ -26,7 +26,7 @@ class DeadLetters:
         self._model = model
 
     def write(self, flying: FlyingFrame, error: FrameError) -> OutgoingRecord:
-        """The dead letter of a frame, which the frame then remembers to be its outcome."""
+        """The dead letter of a frame, which remembers the error from then on."""
         return self._write(flying, error, self._topics.max_message_bytes)
 
     def shrink(self, flying: FlyingFrame, error: FrameTooLargeError) -> None:

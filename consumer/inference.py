@@ -24,7 +24,7 @@ class Inference:
         complete: Takes each frame with its outcome.
         reject: Takes each frame that cannot be processed, and why.
         metrics: The consumer's.
-        begins: Told of each frame when the engine begins with it.
+        begins: Told of each engine call before it: its frames.
         ended: Told of each engine call: its frames, and its time in seconds.
     """
 
@@ -37,7 +37,7 @@ class Inference:
         complete: Callable[[FlyingFrame, OutgoingRecord], None],
         reject: Callable[[FlyingFrame, FrameError], None],
         metrics: ConsumerMetrics,
-        begins: Callable[[], None],
+        begins: Callable[[int], None],
         ended: Callable[[int, float], None],
     ) -> None:
         self._host = host
@@ -70,8 +70,7 @@ class Inference:
     def _run(self, batch: list[FlyingFrame]) -> None:
         frames = [flying.frame for flying in batch if flying.frame is not None]
         model = self._host.in_force
-        for _ in batch:
-            self._begins()
+        self._begins(len(batch))
         started_s = time.monotonic()
         results = self._host.detect([frame.image for frame in frames])
         infer_s = time.monotonic() - started_s

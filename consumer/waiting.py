@@ -59,11 +59,11 @@ class WaitingFrames:
         # While a frame waits of which only the latest counts, none of the others runs far ahead of it either.
         return self._room_ahead > 0 if self._latest else bool(self._every)
 
-    def went_on(self) -> None:
-        """The engine has begun with a frame that was taken, or it will not come to that."""
+    def went_on(self, frames: int = 1) -> None:
+        """The engine has begun with frames that were taken, or it will not come to that."""
         with self._changed:
-            self._room_ahead += 1
-            self._changed.notify()
+            self._room_ahead += frames
+            self._changed.notify(frames)
 
     def allow_ahead(self, frames: int) -> None:
         """Changes how many frames are handed out ahead of the engine."""

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -24,7 +24,7 @@ from tests.kafka import kafka_settings, unique
 
 
 class ConsumerProcess:
-    """`framebus consume` on a topic of its own.
+    """`framebus consume` on a topic of its own; ready as a context, and killed at its end.
 
     Args:
         broker: Where the topic is.
@@ -70,6 +70,18 @@ class ConsumerProcess:
                 stderr=stderr,
             )
         self.log = log
+
+    def __enter__(self) -> Self:
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def get(self, path: str) -> tuple[int, str]:
         """Asks its HTTP port; returns status and body."""

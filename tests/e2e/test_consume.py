@@ -22,13 +22,8 @@ DETECTIONS = "detections.pedestrian"
 
 @pytest.fixture
 def consumer(broker: LocalBroker, models_directory: Path, tmp_path: Path) -> Iterator[ConsumerProcess]:
-    consumer = ConsumerProcess(broker, models_directory, tmp_path / "consumer.log")
-    try:
-        consumer.wait_until_ready()
+    with ConsumerProcess(broker, models_directory, tmp_path / "consumer.log") as consumer:
         yield consumer
-    finally:
-        consumer.process.kill()
-        consumer.process.wait()
 
 
 @pytest.fixture(scope="module")

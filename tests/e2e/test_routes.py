@@ -64,12 +64,8 @@ class TwoModels:
 @pytest.fixture
 def two_models(best_broker: LocalBroker, models_directory: Path, tmp_path: Path) -> Iterator[TwoModels]:
     two_models = TwoModels(best_broker, models_directory, tmp_path)
-    try:
-        two_models.consumer.wait_until_ready()
+    with two_models.consumer:
         yield two_models
-    finally:
-        two_models.consumer.process.kill()
-        two_models.consumer.process.wait()
 
 
 @pytest.mark.slow

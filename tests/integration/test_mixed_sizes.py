@@ -104,13 +104,8 @@ def engine(models: Path) -> Iterator[TensorFlowDetectionEngine]:
 
 @pytest.fixture
 def consumer(best_broker: LocalBroker, models: Path, tmp_path: Path) -> Iterator[ConsumerProcess]:
-    consumer = ConsumerProcess(best_broker, models, tmp_path / "consumer.log")
-    try:
-        consumer.wait_until_ready()
+    with ConsumerProcess(best_broker, models, tmp_path / "consumer.log") as consumer:
         yield consumer
-    finally:
-        consumer.process.kill()
-        consumer.process.wait()
 
 
 def file(photos: Sequence[Image], camera_id: str, number: int, kind: str, size: tuple[int, int]) -> Sent:
