@@ -36,7 +36,7 @@ class DeadLetters:
             FrameTooLargeError: It has its smallest form already.
         """
         if flying.is_smallest:
-            raise error
+            raise FrameTooLargeError(f"{error}; raise max.message.bytes of {self._topics.dead}") from error
         flying.is_smallest = flying.error is not None
         max_bytes = _SMALLEST_BYTES if flying.is_smallest else self._topics.max_message_bytes
         flying.outcome = self._write(flying, flying.error or error, max_bytes)

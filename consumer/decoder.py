@@ -7,8 +7,8 @@ from consumer.flight import FlyingFrame
 from consumer.limits import Limit
 from consumer.waiting import WaitingFrames
 from framebus import images, wire
-from framebus.errors import FrameError, UnknownModelError
-from framebus.frames import EncodedFrame, Frame
+from framebus.errors import FrameError, FrameTooLargeError, UnknownModelError
+from framebus.frames import EncodedFrame, Frame, Image
 
 
 class Decoder:
@@ -16,9 +16,10 @@ class Decoder:
 
     Args:
         waiting: Where frames are taken from, until it is closed.
+        max_bytes: Larger pictures are rejected unread.
         max_pixels: Larger pictures are rejected by their header.
         decoded: Bounds the decoded pictures in memory.
-        accept: Takes each decoded frame.
+        accept: Takes each frame with its picture.
         reject: Takes each frame that cannot be processed, and why.
         drop: Takes each frame that is older than its route allows, and the reason's name.
     """
@@ -27,13 +28,15 @@ class Decoder:
         self,
         *,
         waiting: WaitingFrames,
+        max_bytes: int,
         max_pixels: int,
         decoded: Limit,
-        accept: Callable[[FlyingFrame], None],
+        accept: Callable[[FlyingFrame, Frame], None],
         reject: Callable[[FlyingFrame, FrameError], None],
         drop: Callable[[FlyingFrame, str], None],
     ) -> None:
         self._waiting = waiting
+        self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._decoded = decoded
         self._accept = accept
@@ -47,32 +50,40 @@ class Decoder:
                 self._waiting.went_on()
                 self._drop(flying, "too_old")
                 continue
-            try:
-                encoded = wire.decode_frame(flying.record)
-                flying.captured_at = encoded.captured_at
-                flying.frame, flying.decode_s = self._decode(encoded, flying.route.models)
-            except FrameError as error:
-                self._waiting.went_on()
-                self._reject(flying, error)
-            else:
-                self._accept(flying)
+            self._decode(flying)
 
-    def _decode(self, encoded: EncodedFrame, models: list[str]) -> tuple[Frame, float]:
+    def _decode(self, flying: FlyingFrame) -> None:
+        try:
+            encoded = wire.decode_frame(flying.record)
+            flying.captured_at = encoded.captured_at
+            image, flying.decode_s = self._picture(encoded, flying.route.models)
+        except FrameError as error:
+            self._waiting.went_on()
+            self._reject(flying, error)
+        else:
+            self._accept(flying, Frame(encoded, image))
+
+    def _picture(self, encoded: EncodedFrame, models: list[str]) -> tuple[Image, float]:
         if encoded.model is not None and encoded.model not in models:
             raise UnknownModelError(
                 f"ce_model is {encoded.model[:100]!r}, and this topic's frames go to {', '.join(models)}; "
                 "leave ce_model out, or add the model to the route"
+            )
+        if len(encoded.data) > self._max_bytes:
+            raise FrameTooLargeError(
+                f"the picture has {len(encoded.data)} bytes, and {self._max_bytes} is the most "
+                "(FRAMEBUS_TOPICS__MAX_MESSAGE_BYTES)"
             )
         width, height = images.checked_size(encoded.data, self._max_pixels)
         size_bytes = width * height * 3
         self._decoded.take_when_fits(size_bytes)
         started_s = time.monotonic()
         try:
-            image = images.decode(encoded.data, self._max_pixels)
+            image = images.decode_checked(encoded.data)
         except FrameError:
             self._decoded.give_back(size_bytes)
             raise
-        return Frame(encoded, image), time.monotonic() - started_s
+        return image, time.monotonic() - started_s
 
 
 def _is_too_old(flying: FlyingFrame) -> bool:

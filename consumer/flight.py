@@ -8,7 +8,6 @@ from consumer.limits import Limit
 from consumer.offsets import OffsetTracker
 from framebus.bus import OutgoingRecord, Record
 from framebus.errors import FrameError
-from framebus.frames import Frame
 from framebus.routes import Route
 
 # What Python holds around the bytes of a record, roughly: tiny frames are not free.
@@ -24,34 +23,30 @@ class FlyingFrame:
     Attributes:
         record: As it was read; what a dead letter repeats.
         route: The route of its topic.
+        order_key: Frames with equal keys are published in the order of their offsets.
         offsets: The tracker of its partition, for as long as that is assigned.
         in_flight: Where its room is given back when it has landed.
         polled_at: Monotonic seconds.
-        frame: Decoded; None before, and again after the engine saw it, so that its memory is free.
         decode_s: Time that decoding took.
-        queued_at: Monotonic seconds when it was handed to the batcher.
         outcome: What will be published for it, once that is known.
         detections: Number of objects in the outcome.
         captured_at: When the camera took it; None until its headers were read.
         error: Why it became a dead letter; None for one that did not.
         is_smallest: Its dead letter has nothing left that could be left out.
-        abandoned: Its partition went to another consumer, so nothing of it may be published here.
     """
 
     record: Record
     route: Route
+    order_key: Hashable
     offsets: OffsetTracker
     in_flight: Limit
     polled_at: float
-    frame: Frame | None = None
     decode_s: float = 0.0
-    queued_at: float = 0.0
     outcome: OutgoingRecord | None = None
     detections: int = 0
     captured_at: datetime | None = None
     error: FrameError | None = None
     is_smallest: bool = False
-    abandoned: bool = False
 
     @property
     def camera_id(self) -> str:
@@ -66,13 +61,14 @@ class FlyingFrame:
         return self.route.freshness == "latest"
 
     @property
-    def order_key(self) -> Hashable:
-        """Frames with equal keys are published in the order of their offsets.
+    def camera_key(self) -> Hashable:
+        """Frames with equal keys come from the same camera."""
+        return (self.record.partition, self.record.key)
 
-        Where every frame counts that is the partition, as it is what is committed. Where freshness counts, no
-        camera waits for another.
-        """
-        return (self.record.partition, self.record.key) if self.only_latest else self.record.partition
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its partition went to another consumer, which processes it again."""
+        return self.offsets.is_given_away
 
     @property
     def held_bytes(self) -> int:

@@ -2,16 +2,17 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import chain, zip_longest
 
 from consumer.assignment import Assignment
 from consumer.flight import FlyingFrame
 from consumer.limits import Limit
+from consumer.suspects import Suspects
+from consumer.turn import Turn
 from framebus import wire
 from framebus.bus import BusConsumer, Partition, Record
 from framebus.routes import Route, Routes
-from framebus.settings import ConsumerSettings
 
 _POLL_TIMEOUT_S = 0.1
 # Records per poll: small enough that one poll cannot overshoot the bytes in flight by much.
@@ -32,8 +33,14 @@ class Intake:
         routes: All routes; those of this model say how fresh its frames have to be.
         consumer: Member of the group.
         assignment: What the group gave it.
-        limits: How much may be in flight.
+        suspects: Tells which frames run alone, and which have ended a process.
+        alone: Held by the one of a process's pipelines that runs a frame alone.
+        max_frames: Most frames in flight, where every frame counts.
+        max_bytes: Most bytes in flight, encoded; the same again where only the latest counts.
+        keeps_offset_order: Whether all frames of a partition are published in the order of their offsets, and
+            not only those of each camera where freshness counts.
         accept: Takes each frame of this model.
+        condemn: Takes each frame of this model that has ended a process.
     """
 
     def __init__(
@@ -43,16 +50,26 @@ class Intake:
         routes: Routes,
         consumer: BusConsumer,
         assignment: Assignment,
-        limits: ConsumerSettings,
+        suspects: Suspects,
+        alone: Turn,
+        max_frames: int,
+        max_bytes: int,
+        keeps_offset_order: bool,
         accept: Callable[[FlyingFrame], None],
+        condemn: Callable[[FlyingFrame], None],
     ) -> None:
         self._model = model
         self._routes = routes
         self._consumer = consumer
         self._assignment = assignment
+        self._keeps_offset_order = keeps_offset_order
+        self._suspects = suspects
+        self._alone = alone
+        self._has_turn = False
         self._accept = accept
-        self._every = Limit(limits.max_in_flight_frames, limits.max_in_flight_bytes)
-        self._latest = Limit(sys.maxsize, limits.max_in_flight_bytes)
+        self._condemn = condemn
+        self._every = Limit(max_frames, max_bytes)
+        self._latest = Limit(sys.maxsize, max_bytes)
         self._paused: set[Partition] = set()
         self.busy_since_s = time.monotonic()
         """When the first of the frames in flight came."""
@@ -68,8 +85,8 @@ class Intake:
         return self._every.bytes + self._latest.bytes
 
     def wait_until_empty(self, timeout_s: float) -> bool:
-        """Waits until nothing is in flight, at most `timeout_s`; tells whether that is so."""
-        return self._every.wait_until_empty(timeout_s) and self._latest.wait_until_empty(0)
+        """Waits a while until nothing is in flight, for frames of either kind; tells whether that is so."""
+        return self._every.wait_until_empty(timeout_s) and self._latest.wait_until_empty(timeout_s)
 
     def forget(self, partition: Partition) -> None:
         """The partition is another consumer's now."""
@@ -81,25 +98,49 @@ class Intake:
         Raises:
             TransportError: The bus refused for good.
         """
-        if self._paused and self._every.is_half_empty():
+        alone = self._suspects.run_alone
+        if not alone:
+            self._end_turn()
+        if self._paused and (self.frames == 0 if alone else self._every.is_half_empty()):
             self._consumer.resume(sorted(self._paused & self._assignment.partitions))
             self._paused.clear()
         room = 0 if self._paused else self._every.room()
-        if room == 0:
+        if alone:
+            self._poll_one()
+        elif room == 0:
             self._poll_while_full()
         else:
             self._admit_all(self._consumer.poll(min(room, _POLL_RECORDS), _POLL_TIMEOUT_S))
+
+    def _poll_one(self) -> None:
+        if self.wait_until_empty(_POLL_TIMEOUT_S):
+            self._end_turn()
+            self._has_turn = self._alone.acquire(timeout=_POLL_TIMEOUT_S)
+        if self._has_turn and self.frames == 0:
+            self._admit_all(self._consumer.poll(1, _POLL_TIMEOUT_S))
+        else:
+            self._pause(self._assignment.partitions)
+            self._admit_all(self._consumer.poll(0, 0))
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._suspects.settle()
+            self._has_turn = False
+            self._alone.release()
 
     def _poll_while_full(self) -> None:
         partitions = self._assignment.partitions
         latest = {one for one in partitions if self._route(one).freshness == "latest"}
         if not latest and not self._paused and self._every.wait_for_room(_FULL_PATIENCE_S):
             return
+        self._pause(partitions - latest)
+        self._admit_all(self._consumer.poll(_POLL_RECORDS if latest else 0, _POLL_TIMEOUT_S))
+
+    def _pause(self, partitions: set[Partition]) -> None:
         # Also those that came since the last time.
-        if pausing := sorted(partitions - latest - self._paused):
+        if pausing := sorted(partitions - self._paused):
             self._consumer.pause(pausing)
             self._paused.update(pausing)
-        self._admit_all(self._consumer.poll(_POLL_RECORDS if latest else 0, _POLL_TIMEOUT_S))
 
     def _route(self, partition: Partition) -> Route:
         route = self._routes.match(partition.topic)
@@ -107,9 +148,11 @@ class Intake:
         return route
 
     def _admit_all(self, records: Sequence[Record]) -> None:
+        tracked = self._assignment.tracked()
+        guilty = self._suspects.begin(records)
         for record in _in_turn(records):
-            offsets = self._assignment.offsets_of(record.partition)
-            if offsets is None:  # given away since it was fetched; its new owner reads it
+            offsets = tracked.get(record.partition)
+            if offsets is None or offsets.is_given_away:  # since it was fetched; its new owner reads it
                 continue
             offsets.admit(record.offset)
             route = self._route(record.partition)
@@ -117,11 +160,18 @@ class Intake:
                 offsets.finish(record.offset)
                 continue
             limit = self._latest if route.freshness == "latest" else self._every
-            flying = FlyingFrame(record, route, offsets, limit, time.monotonic())
+            flying = FlyingFrame(
+                record, route, self._order_key(record, route), offsets, limit, time.monotonic()
+            )
             if self.frames == 0:
                 self.busy_since_s = flying.polled_at
             limit.take(flying.held_bytes)
-            self._accept(flying)
+            (self._condemn if record in guilty else self._accept)(flying)
+
+    def _order_key(self, record: Record, route: Route) -> Hashable:
+        if self._keeps_offset_order or route.freshness == "all":
+            return record.partition  # as it is what is committed
+        return (record.partition, record.key)  # no camera waits for another
 
     def _is_for_this_model(self, record: Record, route: Route) -> bool:
         wanted = wire.wanted_model(record)

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumer.cameras import CameraRates
+from consumer.engines.engine import EngineReport
 from framebus.metrics import LATENCY_BUCKETS_S, STAGE_BUCKETS_S, CameraLabels
 
 
@@ -10,6 +12,7 @@ class ConsumerMetrics:
 
     def __init__(self, registry: CollectorRegistry, max_cameras: int) -> None:
         self.camera = CameraLabels(max_cameras)
+        self.rates = CameraRates()
         self.frames = Counter(
             "framebus_frames_total",
             "Frames whose detections the broker acknowledged",
@@ -83,3 +86,60 @@ class ConsumerMetrics:
             ["model", "topic", "partition"],
             registry=registry,
         )
+        self.assigned_partitions = Gauge(
+            "framebus_assigned_partitions",
+            "Partitions that the group gave this consumer",
+            ["model"],
+            registry=registry,
+        )
+        self.broker_up = Gauge(
+            "framebus_broker_up", "1 while a broker can be reached, else 0", registry=registry
+        )
+        self.predictions = Counter(
+            "framebus_predictions_total",
+            "One-off predictions, by how they ended",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self.model_loaded = Gauge(
+            "framebus_model_loaded", "1 while a model is loaded, else 0", ["model"], registry=registry
+        )
+        self.config_refused = Gauge(
+            "framebus_model_config_refused",
+            "1 while a model's config.json is wrong and an earlier one is in force, else 0",
+            ["model"],
+            registry=registry,
+        )
+        self.engine_fallback = Gauge(
+            "framebus_engine_fallback",
+            "1 while a model runs on another engine than was asked for, or not on all of it, else 0",
+            ["model"],
+            registry=registry,
+        )
+        self.engine_info = Gauge(
+            "framebus_engine_info",
+            "1 for the engine that runs a model, and what it computes in",
+            ["model", "engine", "precision"],
+            registry=registry,
+        )
+        self._engines: dict[str, tuple[str, str]] = {}
+
+    def tell_engine(self, model: str, report: EngineReport | None) -> None:
+        """Says what runs a model from now on; None: nothing does."""
+        before = self._engines.pop(model, None)
+        if report is not None:
+            self._engines[model] = now = (report.engine, report.precision)
+            self.engine_info.labels(model, *now).set(1)
+        if before is not None and before != self._engines.get(model):
+            self.engine_info.remove(model, *before)
+        self.engine_fallback.labels(model).set(report is not None and report.fallback is not None)
+
+    def lag_frames(self, model: str) -> int | None:
+        """Frames on the bus that a model has not finished, of all its partitions; None if it has none."""
+        lags = [
+            sample.value
+            for metric in self.lag.collect()
+            for sample in metric.samples
+            if sample.labels["model"] == model
+        ]
+        return round(sum(lags)) if lags else None

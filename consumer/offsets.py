@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Collection
 
 
 class OffsetTracker:
@@ -15,14 +16,17 @@ class OffsetTracker:
         self._admitted: deque[int] = deque()
         self._finished: set[int] = set()
         self._next: int | None = None
-        self._committed: int | None = None
+        self._committed = 0
         self._changed = threading.Condition()
+        self.is_given_away = False
+        """Whether the partition is another consumer's now, so that nothing may be committed here any more."""
 
     def admit(self, offset: int) -> None:
         """Counts a frame in, in the order of offsets."""
         with self._changed:
             if self._next is None:
-                self._next = self._committed = offset
+                self._next = offset
+                self._committed = max(self._committed, offset)
             self._admitted.append(offset)
 
     def finish(self, offset: int) -> None:
@@ -39,15 +43,21 @@ class OffsetTracker:
         with self._changed:
             return self._next
 
-    def to_commit(self) -> int | None:
-        """The offset to commit; None if nothing finished since the last commit."""
+    def to_commit(self, finishing: Collection[int] = ()) -> int | None:
+        """The offset to commit once `finishing` are finished too; None if no less is committed already."""
         with self._changed:
-            return None if self._next == self._committed else self._next
+            if (offset := self._next) is None:
+                return None
+            for admitted in self._admitted:
+                if admitted not in self._finished and admitted not in finishing:
+                    break
+                offset = admitted + 1
+            return offset if offset > self._committed else None
 
     def committed(self, offset: int) -> None:
-        """The bus has stored this offset."""
+        """The bus has stored this offset, which may be that of a frame still to come."""
         with self._changed:
-            self._committed = offset
+            self._committed = max(self._committed, offset)
 
     def wait_until_finished(self, timeout_s: float) -> bool:
         """Waits until no frame is in flight, at most `timeout_s`; tells whether that is so."""

@@ -6,9 +6,8 @@ of frames, and of bytes, between the poll that brought them and the broker's ack
 
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 
+from consumer.answers import Answers
 from consumer.assignment import Assignment
 from consumer.dead_letter import DeadLetters
 from consumer.decoder import Decoder
@@ -19,21 +18,28 @@ from consumer.limits import Limit
 from consumer.lookahead import Lookahead
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
+from consumer.outcomes import DeadShare, Outcomes
 from consumer.publisher import Publisher
+from consumer.pulse import Pulse
 from consumer.release import Release
+from consumer.stages import Stages
+from consumer.suspects import Suspects
+from consumer.transactions import TransactionalPublisher
+from consumer.turn import Turn
 from consumer.waiting import WaitingFrames
-from framebus.bus import BusConsumer, BusProducer, Partition
-from framebus.errors import FrameError, TopicMissingError
+from framebus.bus import BusConsumer, BusProducer, Partition, TransactionalProducer
+from framebus.errors import ProcessKilledError, TopicMissingError
 from framebus.logs import get_logger
 from framebus.routes import Routes
 from framebus.settings import Settings
 
 _WAIT_S = 0.1
+# So many times as many frames are in flight where they wait for their transaction: the engine goes on with
+# half of them while the other half is committed.
+_TRANSACTION_FACTOR = 4
 # How long a stage may take to end once nothing is in flight; one that hangs does not hold up the exit.
 _STAGE_END_S = 1.0
 _LAST_COMMIT_S = 5.0
-# Longer than this without a turn of the loop, or without a finished frame, is no longer slowness.
-_STALL_S = 60.0
 
 log = get_logger("consumer")
 
@@ -46,8 +52,9 @@ class Pipeline:
         routes: Which topics feed which models.
         host: The model, loaded.
         consumer: Member of the model's group; owned by the thread that calls `run`.
-        producer: Owned by the publish stage.
+        producer: Owned by the publish stage; with a transactional one, each frame is answered exactly once.
         metrics: Where everything is counted.
+        alone: Shared by the pipelines of a process: held by the one that runs a frame alone.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class Pipeline:
         consumer: BusConsumer,
         producer: BusProducer,
         metrics: ConsumerMetrics,
+        alone: Turn | None = None,
     ) -> None:
         limits = settings.consumer
         self._settings = settings
@@ -73,54 +81,104 @@ class Pipeline:
         self._lookahead = Lookahead(host.batch_size)
         self._waiting = WaitingFrames(ahead=self._lookahead.frames)
         self._decoded = Limit(limits.max_in_flight_frames, limits.max_decoded_bytes)
-        self._dead_letters = DeadLetters(settings.topics, model)
-        self._publisher = Publisher(
-            producer, acknowledged=self._acknowledged, shrink=self._dead_letters.shrink
+        dead_letters = DeadLetters(settings.topics, model)
+        self._publisher = (
+            TransactionalPublisher(
+                producer,
+                membership=lambda: self._assignment.membership,
+                tracked=lambda: self._assignment.tracked(),
+                acknowledged=lambda flying: self._outcomes.acknowledged(flying),
+                discard=_land,
+                shrink=dead_letters.shrink,
+                interval_s=limits.transaction_interval_ms / 1000,
+                max_frames=limits.max_in_flight_frames * (_TRANSACTION_FACTOR // 2),
+                patience_s=settings.kafka.patience_s,
+            )
+            if isinstance(producer, TransactionalProducer)
+            else Publisher(
+                producer,
+                acknowledged=lambda flying: self._outcomes.acknowledged(flying),
+                shrink=dead_letters.shrink,
+            )
         )
         self._release = Release(self._publisher.put, _land)
-        self._inference = Inference(
+        self._outcomes = Outcomes(
+            model=model,
+            dead_letters=dead_letters,
+            release=self._release,
+            landed=_land,
+            dead_share=DeadShare(limits.max_dead_share, limits.dead_window_frames),
+            metrics=metrics,
+        )
+        self.inference = Inference(
             host=host,
             max_batch_delay_s=limits.max_batch_delay_ms / 1000,
-            decoded=self._decoded,
-            complete=self._release.complete,
-            reject=self._reject,
             metrics=metrics,
             begins=self._waiting.went_on,
             ended=self._called,
         )
+        """The engine stage, which pictures of no stream may go through, too."""
+        answers = Answers(
+            inference=self.inference,
+            decoded=self._decoded,
+            complete=self._release.complete,
+            reject=self._outcomes.reject,
+            metrics=metrics,
+        )
         self._decoder = Decoder(
             waiting=self._waiting,
+            max_bytes=settings.topics.max_message_bytes,
             max_pixels=limits.max_frame_pixels,
             decoded=self._decoded,
-            accept=self._inference.put,
-            reject=self._reject,
-            drop=self._drop,
+            accept=answers.ask,
+            reject=self._outcomes.reject,
+            drop=self._outcomes.drop,
         )
+        exactly_once = isinstance(producer, TransactionalProducer)
         self._assignment = Assignment(
             model=model,
             consumer=consumer,
-            commit_interval_s=limits.commit_interval_ms / 1000,
+            commit_interval_s=None if exactly_once else limits.commit_interval_ms / 1000,
+            patience_s=settings.kafka.patience_s,
             revoke_timeout_s=limits.drain_timeout_s,
+            assigned=lambda partitions: self._suspects.look_up(partitions),
             given_away=self._give_away,
-            has_failed=lambda: self._failure is not None,
+            has_failed=lambda: self._stages.failure is not None,
             metrics=metrics,
+        )
+        max_frames = limits.max_in_flight_frames * (_TRANSACTION_FACTOR if exactly_once else 1)
+        self._suspects = Suspects(
+            model=model,
+            consumer=consumer,
+            assignment=self._assignment,
+            max_in_flight_frames=max_frames,
         )
         self._intake = Intake(
             model=model,
             routes=routes,
             consumer=consumer,
             assignment=self._assignment,
-            limits=limits,
+            suspects=self._suspects,
+            alone=alone or Turn(),
+            max_frames=max_frames,
+            max_bytes=limits.max_in_flight_bytes,
+            keeps_offset_order=exactly_once,
             accept=self._accept,
+            condemn=self._condemn,
         )
         self.has_ended = False
         """Whether no thread of it runs any more."""
-        self._turned_s = self._acknowledged_s = time.monotonic()
-        self._failure: BaseException | None = None
+        self._pulse = Pulse(
+            settings,
+            is_connected=lambda: consumer.is_connected,
+            waiting_since_s=self._waiting_since_s,
+            longest_call_s=lambda: self.inference.longest_call_s,
+        )
+        self._stages = Stages(model)
 
         for queue, stage in (
             ("decode", self._waiting),
-            ("engine", self._inference),
+            ("engine", self.inference),
             ("publish", self._publisher),
         ):
             metrics.queued_frames.labels(model, queue).set_function(stage.__len__)
@@ -135,18 +193,27 @@ class Pipeline:
             return "no topic matches its routes yet"
         if not self._assignment.joined:
             return "waiting for the group to assign partitions"
-        if not self._consumer.is_connected:
-            return "no broker can be reached"
-        if self._intake.frames == 0:
-            return None
-        silent_s = time.monotonic() - max(self._acknowledged_s, self._intake.busy_since_s)
-        return f"no frame was finished for {silent_s:.0f} s" if silent_s > _STALL_S else None
+        return self._pulse.not_ready
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a broker can be reached."""
+        return self._consumer.is_connected
 
     @property
     def not_alive(self) -> str | None:
-        """Why the pipeline is stuck, in words; None if it is not."""
-        silent_s = time.monotonic() - self._turned_s
-        return f"the poll loop hangs for {silent_s:.0f} s" if silent_s > _STALL_S else None
+        """What is stuck for longer than the settings allow, in words; None if nothing is."""
+        return self._pulse.not_alive
+
+    @property
+    def silent_s(self) -> float:
+        """How long its poll loop has made no turn."""
+        return self._pulse.silent_s
+
+    def _waiting_since_s(self) -> float | None:
+        if self._intake.frames == 0:
+            return None
+        return max(self._outcomes.acknowledged_s, self._intake.busy_since_s)
 
     def follow(self, topics: list[str]) -> None:
         """Reads these topics from now on; may be called by any thread while the pipeline runs."""
@@ -158,45 +225,26 @@ class Pipeline:
         Raises:
             TransportError: The bus failed for good. Nothing after the last acknowledged frame was committed.
         """
-        stages = [
-            *self._start("decode", self._decoder.run, self._settings.consumer.decode_threads),
-            *self._start("engine", self._inference.run, self._host.concurrency),
-            *self._start("publish", self._publisher.run, 1),
-        ]
+        self._stages.start("decode", self._decoder.run, self._settings.consumer.decode_threads)
+        self._stages.start("engine", self.inference.run, self._host.concurrency)
+        self._stages.start("publish", self._publisher.run)
         try:
-            while not stop.is_set() and self._failure is None:
-                self._turned_s = time.monotonic()
+            while not stop.is_set() and self._stages.failure is None:
+                self._pulse.beat()
                 self._turn()
-            if self._failure is None:
+            if self._stages.failure is None:
                 self._drain()
         except BaseException as error:
-            self._failure = self._failure or error
+            self._stages.fail(error)
         finally:
+            self._pulse.end()
             self._assignment.leave()
             self._waiting.close()
-            self._inference.close()
+            self.inference.close()
             self._publisher.close()
-        if self._failure is not None:
-            raise self._failure
-        for stage in stages:
-            stage.join(_STAGE_END_S)
-        self.has_ended = not any(stage.is_alive() for stage in stages)
-
-    def _start(self, name: str, run: Callable[[], None], threads: int) -> list[threading.Thread]:
-        def guarded() -> None:
-            try:
-                run()
-            except BaseException as error:
-                self._failure = self._failure or error
-
-        # Daemons, so that an engine that hangs cannot keep a failed process alive.
-        started = [
-            threading.Thread(target=guarded, name=f"{self.model}-{name}-{number}", daemon=True)
-            for number in range(threads)
-        ]
-        for thread in started:
-            thread.start()
-        return started
+        self.has_ended = self._stages.join(_STAGE_END_S)
+        if self._stages.failure is not None:
+            raise self._stages.failure
 
     def _turn(self) -> None:
         topics = self._topics
@@ -221,52 +269,34 @@ class Pipeline:
         self._release.admit(flying)
         older = self._waiting.put(flying)
         if older is not None:
-            self._drop(older, "superseded")
+            self._outcomes.drop(older, "superseded")
         # One frame always fits, however large it is.
         while flying.only_latest and flying.in_flight.room() == 0 and flying.in_flight.frames > 1:
             oldest = self._waiting.evict()
             if oldest is None:
                 break
-            self._drop(oldest, "no_room")
+            self._outcomes.drop(oldest, "no_room")
 
     def _called(self, frames: int, call_s: float) -> None:
         self._lookahead.observe(frames, call_s)
         self._waiting.allow_ahead(self._lookahead.frames)
 
-    # What becomes of a frame: detections (by the inference stage), a dead letter, or nothing at all.
-
-    def _reject(self, flying: FlyingFrame, error: FrameError) -> None:
-        self._release.complete(flying, self._dead_letters.write(flying, error))
-
-    def _drop(self, flying: FlyingFrame, reason: str) -> None:
-        if not flying.abandoned:  # else its new owner decides
-            self._metrics.dropped.labels(self._metrics.camera(flying.camera_id), self.model, reason).inc()
-        self._release.leave_out(flying)
-        flying.offsets.finish(flying.record.offset)
-        _land(flying)
-
-    def _acknowledged(self, flying: FlyingFrame) -> None:
-        camera = self._metrics.camera(flying.camera_id)
-        if flying.error is not None:
-            self._metrics.dead_letters.labels(camera, self.model, flying.error.reason).inc()
-        elif flying.captured_at is not None:
-            self._metrics.frames.labels(camera, self.model).inc()
-            self._metrics.detections.labels(camera, self.model).inc(flying.detections)
-            age_s = (datetime.now(UTC) - flying.captured_at).total_seconds()
-            self._metrics.end_to_end.labels(self.model).observe(max(age_s, 0))
-        flying.offsets.finish(flying.record.offset)
-        self._acknowledged_s = time.monotonic()
-        _land(flying)
+    def _condemn(self, flying: FlyingFrame) -> None:
+        self._release.admit(flying)
+        self._outcomes.reject(flying, ProcessKilledError())
 
     def _give_away(self, partition: Partition) -> None:
         self._intake.forget(partition)
+        self._suspects.forget(partition)
         self._release.abandon(partition)
 
     def _drain(self) -> None:
         log.info("told to stop, finishing what is in flight", model=self.model, frames=self._intake.frames)
         deadline_s = time.monotonic() + self._settings.consumer.drain_timeout_s
         while not self._intake.wait_until_empty(_WAIT_S):
-            if self._failure is not None:
+            self._pulse.beat()
+            self._assignment.renew_membership()
+            if self._stages.failure is not None:
                 return
             if time.monotonic() > deadline_s:
                 break

@@ -37,17 +37,22 @@ class Release:
         """The frame has its outcome: publishes it and those it held back, or waits for those before it."""
         with self._lock:
             flying.outcome = outcome
-            if flying.abandoned:
-                self._discard(flying)
-            else:
+            if self._holds(flying):
                 self._advance(flying.order_key)
+            else:
+                self._discard(flying)
 
     def leave_out(self, flying: FlyingFrame) -> None:
         """The frame will have no outcome: those behind it need not wait for it."""
         with self._lock:
-            if not flying.abandoned:
+            if self._holds(flying):
                 del self._in_order[flying.order_key][flying.record.offset]
                 self._advance(flying.order_key)
+
+    def _holds(self, flying: FlyingFrame) -> bool:
+        # Not if it was abandoned; then another with its key and offset may be here, read again.
+        queue = self._in_order.get(flying.order_key)
+        return queue is not None and queue.get(flying.record.offset) is flying
 
     def _advance(self, order_key: Hashable) -> None:
         queue = self._in_order[order_key]
@@ -66,6 +71,5 @@ class Release:
             ]
             for order_key in gone:
                 for flying in self._in_order.pop(order_key).values():
-                    flying.abandoned = True
                     if flying.outcome is not None:
                         self._discard(flying)

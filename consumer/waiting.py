@@ -38,8 +38,8 @@ class WaitingFrames:
             if not flying.only_latest:
                 self._every.append(flying)
                 return None
-            older = self._latest.get(flying.order_key)
-            self._latest[flying.order_key] = flying
+            older = self._latest.get(flying.camera_key)
+            self._latest[flying.camera_key] = flying
             return older
 
     def take(self) -> FlyingFrame | None:

@@ -23,6 +23,9 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 _JPEG_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
+_JPEG_END = 0xD9
+# Encoders write about ten. Each can cost as much as the whole picture, and take no more than a dozen bytes.
+_MAX_JPEG_SCANS = 100
 
 _BOX_COLOURS = (
     (230, 57, 70),
@@ -73,25 +76,31 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    for marker, start, _ in _jpeg_segments(data):
+    for marker, start, _ in _jpeg_header(data):
         if marker in _JPEG_FRAME_HEADERS:
             height, width = struct.unpack_from(">HH", data, start + 5)
             return width, height
     raise UndecodableFrameError("the image/jpeg header is damaged: it does not say how large the picture is")
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Walks the segments up to the first scan: marker, first byte, byte after the last (ITU-T T.81, B.1).
+def _jpeg_header(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Walks the segments up to the first scan."""
+    for segment in _jpeg_segments(data):
+        yield segment
+        if segment[0] == _JPEG_SCAN:
+            return
 
-    Padding between segments is passed over, as libjpeg does.
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Walks the segments of the picture: marker, first byte, byte after the last (ITU-T T.81, B.1).
+
+    Padding between segments is passed over, as libjpeg does, and so are the scans' coded pictures.
     """
     end = 2
-    while segment := _JPEG_SEGMENT.search(data, end):
+    while (segment := _JPEG_SEGMENT.search(data, end)) and segment[1][0] != _JPEG_END:
         marker, start = segment[1][0], segment.start()
         end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         yield marker, start, end
-        if marker == _JPEG_SCAN:
-            return
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
@@ -140,9 +149,18 @@ def decode(data: bytes, max_pixels: int) -> Image:
 
     Raises:
         FrameTooLargeError: More than `max_pixels`.
-        UndecodableFrameError: No image, or one that is cut off or damaged.
+        UndecodableFrameError: No image, or one that is cut off or damaged, or a JPEG of endless scans.
     """
     checked_size(data, max_pixels)
+    return decode_checked(data)
+
+
+def decode_checked(data: bytes) -> Image:
+    """The same, for a picture whose size was checked before.
+
+    Raises:
+        UndecodableFrameError: As `decode` does.
+    """
     if data.startswith(JPEG_MAGIC):
         return _decode_jpeg(data)
     if data.startswith(PNG_MAGIC):
@@ -151,6 +169,7 @@ def decode(data: bytes, max_pixels: int) -> Image:
 
 
 def _decode_jpeg(data: bytes) -> Image:
+    _check_scans(data)
     try:
         image: Image = simplejpeg.decode_jpeg(data, "RGB")
     except ValueError as error:
@@ -160,12 +179,23 @@ def _decode_jpeg(data: bytes) -> Image:
     return image
 
 
+def _check_scans(data: bytes) -> None:
+    # The bytes of a scan's marker may stand in a thumbnail or behind the picture, where they cost nothing.
+    if data.count(bytes([0xFF, _JPEG_SCAN])) <= _MAX_JPEG_SCANS:
+        return
+    scans = sum(marker == _JPEG_SCAN for marker, _, _ in _jpeg_segments(data))
+    if scans > _MAX_JPEG_SCANS:
+        raise UndecodableFrameError(
+            f"the JPEG has {scans} scans, {_MAX_JPEG_SCANS} is the most; write it as a baseline JPEG"
+        )
+
+
 def _decode_padded_jpeg(data: bytes) -> Image:
     """Decodes a JPEG with padding around its markers; many cameras write such files, and it is harmless.
 
     libjpeg tells of the padding and then of nothing else, so the end of the picture is looked for here.
     """
-    segments = list(_jpeg_segments(data))
+    segments = list(_jpeg_header(data))
     scan = segments[-1][1]
     if data.find(b"\xff\xd9", scan) < 0:
         raise UndecodableFrameError("the JPEG is cut off")

@@ -1,12 +1,16 @@
 """A model's config.json: which engine runs the model, and which detections count."""
 
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from framebus.errors import ModelError
+from framebus.model_file import open_model_file
 
 FILE_NAMES = ("config.json", "Config.json")
+_MAX_BYTES = 2**20
 _REMEDY = 'write e.g. {"inference_engine_name": "tensorflow_detection", "confidence": 60, "predictions": 15}'
 
 
@@ -17,6 +21,9 @@ class ModelConfig(BaseModel):
         inference_engine_name: The engine that runs the model.
         confidence: Lowest score that is kept, in percent (0..100).
         predictions: At most this many detections are kept, best first.
+        precision: What the convolutions are computed in, by an engine that has a choice. `bf16` is faster
+            where the CPU has AMX, and shifts scores: some detections near the threshold come and go.
+            None: f32.
         number_of_classes: For the reader; the graph decides.
         framework: For the reader, e.g. `tensorflow`.
         type: For the reader, e.g. `detection`.
@@ -28,6 +35,7 @@ class ModelConfig(BaseModel):
     inference_engine_name: str = Field(min_length=1)
     confidence: float = Field(ge=0, le=100)
     predictions: int = Field(ge=1, lt=2**31)
+    precision: Literal["f32", "bf16"] | None = None
     number_of_classes: int | None = Field(None, ge=1)
     framework: str | None = None
     type: str | None = None
@@ -42,7 +50,8 @@ def read_model_config(folder: Path) -> ModelConfig:
     """
     path = _config_file(folder)
     try:
-        return ModelConfig.model_validate_json(path.read_bytes().decode("utf-8-sig"))
+        with open_model_file(path, _MAX_BYTES) as file:
+            return ModelConfig.model_validate_json(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise _invalid(path, f"{error.strerror}; make it a readable file") from error
     except UnicodeDecodeError as error:
@@ -50,6 +59,15 @@ def read_model_config(folder: Path) -> ModelConfig:
     except ValidationError as error:
         problems = [": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()]
         raise _invalid(path, f"{'; '.join(problems)}; {_REMEDY}") from error
+
+
+def config_stamp(folder: Path) -> Hashable:
+    """Tells one state of a model's config.json from another, without reading it."""
+    try:
+        files = [path.stat() for name in FILE_NAMES if (path := folder / name).is_file()]
+    except OSError:
+        return None
+    return tuple((file.st_ino, file.st_mtime_ns, file.st_size) for file in files)
 
 
 def _config_file(folder: Path) -> Path:

@@ -15,12 +15,14 @@ from framebus.detections import Thresholds
 from framebus.errors import ModelError
 from framebus.label_map import read_label_map
 from framebus.model_config import ModelConfig, read_model_config
+from framebus.model_file import open_model_file
 
 GRAPH = "frozen_inference_graph.pb"
 FETCH = "`framebus models fetch pedestrian` gets a sample"
 
 _NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
 _LFS_POINTER = b"version https://git-lfs"
+_MAX_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit
 _CHUNK_BYTES = 2**20
 
 
@@ -62,11 +64,12 @@ class ModelRepository:
         Raises:
             ModelError: There is no models directory.
         """
-        if not self.directory.is_dir():
-            raise ModelError(
-                f"no models directory {self.directory}; set FRAMEBUS_MODELS_DIR, or let one be made: {FETCH}"
-            )
         try:
+            if not self.directory.is_dir():
+                raise ModelError(
+                    f"no models directory {self.directory}; set FRAMEBUS_MODELS_DIR, "
+                    f"or let one be made: {FETCH}"
+                )
             folders = list(self.directory.iterdir())
         except OSError as error:
             raise ModelError(f"{self.directory}: {error.strerror}; make it readable") from error
@@ -88,12 +91,12 @@ class ModelRepository:
             )
         names = self.names()
         folder = self.directory / name
-        if not folder.is_dir():
-            there = f"{self.directory} has {', '.join(names)}" if names else f"{self.directory} has none"
-            raise ModelError(f"Model not found: {name}; {there}; {FETCH}")
         graph = folder / GRAPH
         labels = folder / label_map.FILE_NAME
         try:
+            if not folder.is_dir():
+                there = f"{self.directory} has {', '.join(names) or 'none'}"
+                raise ModelError(f"Model not found: {name}; {there}; {FETCH}")
             _check_graph(graph)
             return StoredModel(
                 name=name,
@@ -113,14 +116,14 @@ def _looks_like_model(folder: Path) -> bool:
     files = {GRAPH, label_map.FILE_NAME, *model_config.FILE_NAMES}
     try:
         return folder.is_dir() and any(path.name in files for path in folder.iterdir())
-    except PermissionError:
+    except OSError:
         return True  # `open` says what is wrong with it
 
 
 def _check_graph(graph: Path) -> None:
     remedy = "copy the frozen graph there that the Object Detection API's exporter wrote"
     try:
-        with graph.open("rb") as file:
+        with open_model_file(graph, _MAX_GRAPH_BYTES) as file:
             start = file.read(len(_LFS_POINTER))
     except OSError as error:
         raise ModelError(f"{graph}: {error.strerror}; {remedy}") from error

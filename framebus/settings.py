@@ -1,51 +1,57 @@
-"""Settings: environment variables, `FRAMEBUS_` in front, `__` between levels.
+"""Settings: built once where a program starts, and passed down. `docs/settings.md` lists them all."""
 
-Built once where a program starts, and passed down. `docs/settings.md` lists them all.
-"""
-
-import difflib
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    SecretStr,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
-from framebus.errors import SettingsError
+from framebus.client_options import ClientOptions, wrong_option
+from framebus.secret_file import read_secret
 from framebus.yaml_list import YamlList
 
 PREFIX = "FRAMEBUS_"
 DELIMITER = "__"
 
 
-def _client_options(value: Any) -> Any:
-    """Takes an option in the manner of the environment too: `SECURITY_PROTOCOL` for `security.protocol`."""
-    if not isinstance(value, Mapping):
-        return value
-    # librdkafka has one such option that is written with an underscore itself.
-    return {
-        key if key == "log_level" else str(key).replace("_", "."): str(option)
-        for key, option in value.items()
-    }
-
-
-ClientOptions = Annotated[dict[str, str], BeforeValidator(_client_options)]
-"""librdkafka options by their own names, e.g. `{"security.protocol": "SSL"}`; some are secrets."""
-
-
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _SecretGroup(_Group):
+    """A group with secrets: what `<name>_file` names holds what `<name>` would say."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        read = dict(values)
+        for name in cls.model_fields:
+            path = values.get(f"{name}_file")
+            if path is None:
+                continue
+            if values.get(name) is not None:
+                raise wrong_option(f"{name}_file", f": {name.upper()} is given too; keep one of them")
+            try:
+                read[name] = read_secret(Path(path))
+            except ValueError as error:
+                raise wrong_option(f"{name}_file", str(error)) from None
+        return read
 
 
 class KafkaSettings(_Group):
@@ -53,6 +59,9 @@ class KafkaSettings(_Group):
 
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma-separated")
     group_id: str = Field("framebus", min_length=1, description="consumers of one group share the partitions")
+    patience_s: float = Field(
+        120, ge=1, description="longest wait for a broker that does not answer; then a consumer ends"
+    )
     options: ClientOptions = Field({}, repr=False, description="librdkafka options for every client")
     consumer_options: ClientOptions = Field({}, repr=False, description="librdkafka options for consumers")
     producer_options: ClientOptions = Field({}, repr=False, description="librdkafka options for producers")
@@ -63,6 +72,8 @@ class TopicSettings(_Group):
 
     frames: str = Field("frames", min_length=1, description="where cameras publish")
     dead: str = Field("frames.dead", min_length=1, description="frames that could not be processed")
+    commands: str = Field("framebus.commands", min_length=1, description="which models workers should have")
+    workers: str = Field("framebus.workers", min_length=1, description="what workers say of themselves")
     partitions: int = Field(8, ge=1, description="upper bound of consumers that share a topic")
     replication_factor: int = Field(-1, ge=-1, description="-1: the broker's default")
     max_message_bytes: int = Field(10 * 2**20, ge=100_000, description="largest record, in bytes")
@@ -145,9 +156,35 @@ class ConsumerSettings(_Group):
     max_frame_pixels: int = Field(50_000_000, ge=1, description="larger pictures become dead letters")
     decode_threads: int = Field(1, ge=1, le=64, description="pictures decoded at the same time")
     commit_interval_ms: int = Field(500, ge=1, description="how often finished offsets are committed")
+    transaction_interval_ms: int = Field(
+        100, ge=1, description="how long detections wait for their transaction, with exactly_once"
+    )
+    instance_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="a name that stays over restarts; then a restart moves no partitions (static membership)",
+    )
+    max_dead_share: float = Field(
+        0.5, gt=0, le=1, description="a larger share of dead letters ends the consumer; 1: none does"
+    )
+    dead_window_frames: int = Field(200, ge=1, description="of so many frames, the last ones")
+    stall_timeout_s: float = Field(
+        120, ge=1, description="an engine call, or the poll loop, that hangs for longer ends the consumer"
+    )
     drain_timeout_s: float = Field(30, ge=0, description="longest wait for frames in flight at SIGTERM")
     http_host: str = Field("127.0.0.1", description="address of /metrics, /healthz and /readyz")
     http_port: int = Field(9101, ge=0, le=65535, description="of the first worker; 0: any free port")
+    http_address: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+$",
+        description="where the control API reaches that port; default: this host's own address",
+    )
+    max_waiting_predictions: int = Field(
+        128, ge=1, description="one-off predictions that may wait for the engine; more are refused"
+    )
+    load_attempts: int = Field(
+        3, ge=1, description="how often loading a model of a route is tried before the consumer ends"
+    )
     metrics_cameras: int = Field(
         200, ge=0, description="cameras with series of their own; the rest is 'other'"
     )
@@ -175,6 +212,44 @@ class ProducerSettings(_Group):
     )
 
 
+class ControlSettings(_SecretGroup):
+    """What the control API and the workers have in common."""
+
+    worker_token: SecretStr | None = Field(
+        None, min_length=16, description="secret that opens the workers' HTTP ports to the control API"
+    )
+    worker_token_file: Path | None = Field(None, description="a file that holds it")
+    beat_interval_s: float = Field(
+        1, gt=0, le=60, description="how often a worker tells of itself; after three without it is gone"
+    )
+
+
+class ApiSettings(_SecretGroup):
+    """The control API: where it listens, what it takes, and who may use it."""
+
+    host: str = Field("127.0.0.1", description="address of the REST API, and of its metrics")
+    port: int = Field(4343, ge=0, le=65535, description="0: any free port")
+    load_timeout_s: float = Field(60, gt=0, description="longest wait for workers that load a model")
+    predict_timeout_s: float = Field(
+        30, gt=0, description="longest wait for a prediction, tries on other workers included"
+    )
+    max_image_bytes: int = Field(10 * 2**20, ge=1_000, description="largest picture, encoded")
+    max_image_pixels: int = Field(50_000_000, ge=1, description="largest picture, decoded")
+    max_images: int = Field(64, ge=1, description="pictures in one predict_batch")
+    max_concurrent_requests: int = Field(64, ge=1, description="more predictions at once are answered 429")
+    read_token: SecretStr | None = Field(None, min_length=16, description="lets its bearer predict and look")
+    read_token_file: Path | None = Field(None, description="a file that holds it")
+    admin_token: SecretStr | None = Field(
+        None, min_length=16, description="lets its bearer load, unload and configure models too"
+    )
+    admin_token_file: Path | None = Field(None, description="a file that holds it")
+    legacy_status: bool | None = Field(
+        None,
+        description="answer 200 where the old service did, errors too; default: only `framebus serve` does",
+    )
+    cors_origins: list[str] = Field([], description="origins whose pages may call the API, as JSON")
+
+
 class TensorFlowSettings(_Group):
     """The TensorFlow engine. 0 threads: TensorFlow's own choice."""
 
@@ -186,6 +261,12 @@ class TensorFlowSettings(_Group):
     visible_devices: str | None = Field(
         None, pattern=r"^(\d+(,\d+)*)?$", description="GPUs by number, comma-separated; '': none"
     )
+
+
+class OpenVinoSettings(_Group):
+    """The OpenVINO engine."""
+
+    threads: int = Field(0, ge=0, le=256, description="cores that it uses; 0: all that the process may use")
 
 
 class LogSettings(_Group):
@@ -209,6 +290,9 @@ class Settings(BaseSettings):
 
     models_dir: Path = Field(Path("models"), description="the model repository: one folder per model")
     cache_dir: Path | None = Field(None, description="downloads; default: the user's cache directory")
+    delivery: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once", description="exactly_once: detections and offsets in transactions"
+    )
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
     routes: list[RouteSettings] | None = Field(
@@ -216,88 +300,23 @@ class Settings(BaseSettings):
     )
     routes_file: Path | None = Field(None, description="the same as a YAML file")
     consumer: ConsumerSettings = ConsumerSettings()
+    control: ControlSettings = ControlSettings()
+    api: ApiSettings = ApiSettings()
     producer: ProducerSettings = ProducerSettings()
     tensorflow: TensorFlowSettings = TensorFlowSettings()
+    openvino: OpenVinoSettings = OpenVinoSettings()
     log: LogSettings = LogSettings()
 
-
-def load_settings(**overrides: Any) -> Settings:
-    """Builds the settings from the environment.
-
-    Args:
-        **overrides: Values that win over the environment, by field name; groups as mappings.
-
-    Raises:
-        SettingsError: A variable is unknown or its value is wrong; says which, why, and what to write.
-    """
-    types = dict(_variables())
-    _check_variables(types)
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            variable = PREFIX + DELIMITER.join(str(part) for part in problem["loc"]).upper()
-            # A value is shown only where no password can stand.
-            if problem["loc"][0] == "routes" and len(problem["loc"]) > 1:
-                problem["loc"] = problem["loc"][1:]
-                lines += [f"{PREFIX}ROUTES: {line}" for line in ROUTES.in_words([problem])]
-            elif variable not in types:
-                lines.append(_unknown(variable, types))
-            elif problem["type"] == "value_error":  # of a whole group, and it names what it quotes
-                lines.append(f"{variable}: {problem['msg']}")
-            elif _is_json(types[variable]):
-                lines.append(_no_object(variable, problem["msg"]))
-            else:
-                lines.append(f"{variable}={problem['input']!r}: {problem['msg']}")
-        raise SettingsError("wrong settings:\n  " + "\n  ".join(lines)) from error
-
-
-def _variables() -> Iterator[tuple[str, Any]]:
-    """Every variable there is, with its type: single settings and whole groups."""
-    for name, field in Settings.model_fields.items():
-        yield PREFIX + name.upper(), field.annotation
-        for child, child_field in getattr(field.annotation, "model_fields", {}).items():
-            yield f"{PREFIX}{name}{DELIMITER}{child}".upper(), child_field.annotation
-
-
-def _is_json(kind: Any) -> bool:
-    return kind in (dict[str, str], list[RouteSettings] | None) or hasattr(kind, "model_fields")
-
-
-def _check_variables(types: Mapping[str, Any]) -> None:
-    """Refuses variables that are no setting, and groups and options that are not written as JSON."""
-    single_options = tuple(variable + DELIMITER for variable in types if types[variable] == dict[str, str])
-    for variable, value in os.environ.items():
-        name = variable.upper()
-        if not name.startswith(PREFIX) or name.startswith(single_options):
-            continue
-        if name not in types:
-            raise SettingsError(_unknown(name, types))
-        if _is_json(types[name]):
-            try:
-                json.loads(value)
-            except ValueError as error:
-                raise SettingsError(_no_object(name, str(error))) from error
-
-
-def _no_object(variable: str, why: str) -> str:
-    if variable == f"{PREFIX}ROUTES":
-        return (
-            f"{variable} is no JSON list of routes ({why}); write one such as "
-            """'[{"topic": "frames", "models": ["pedestrian"]}]', or a file and its name as """
-            f"{variable}_FILE"
-        )
-    return (
-        f"{variable} is no JSON object ({why}); write one such as "
-        f"""'{{"name": "value"}}', or one variable {variable}{DELIMITER}<NAME> each"""
-    )
-
-
-def _unknown(variable: str, types: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(variable, types, n=1, cutoff=0.85)
-    group = variable.split(DELIMITER)[0] + DELIMITER
-    siblings = [known for known in types if known.startswith(group)]
-    known = siblings or [known for known in types if DELIMITER not in known]
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-    return f"{variable} is no setting of framebus; {hint}"
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Overrides, then the environment, where single options win over a JSON object of many."""
+        environment = EnvSettingsSource(settings_cls)
+        # The last one wins, so what is written for many comes before what is written for one.
+        environment.env_vars = dict(sorted(environment.env_vars.items()))
+        return init_settings, environment

@@ -8,6 +8,8 @@ from framebus.settings import TopicSettings
 _FRAMES_SEGMENT_BYTES = 256 * 2**20
 _SHORTEST_SEGMENT_MS = 60_000
 _LONGEST_SEGMENT_MS = 7 * 24 * 60 * 60_000
+# Nobody reads an old beat; brokers delete whole segments.
+_BEATS_RETENTION_MS = 10 * 60_000
 
 
 def detections_topic(model_name: str) -> str:
@@ -17,7 +19,8 @@ def detections_topic(model_name: str) -> str:
 
 def is_for_frames(topic: str, settings: TopicSettings) -> bool:
     """Whether frames may stand on a topic; not on those for what framebus and Kafka themselves publish."""
-    return topic != settings.dead and not topic.startswith(("detections.", "framebus.", "__"))
+    own = (settings.dead, settings.commands, settings.workers)
+    return topic not in own and not topic.startswith(("detections.", "framebus.", "__"))
 
 
 def topic_specs(
@@ -52,6 +55,18 @@ def topic_specs(
         TopicSpec(name, settings.partitions, settings.replication_factor, config)
         for name, config in retained.items()
     ]
+
+
+def control_topic_specs(settings: TopicSettings) -> list[TopicSpec]:
+    """The topics of control: one partition each, for what is said of a model has one order."""
+    configs = {
+        settings.commands: {"cleanup.policy": "compact"},
+        settings.workers: {
+            "retention.ms": str(_BEATS_RETENTION_MS),
+            "segment.ms": str(_segment_ms(_BEATS_RETENTION_MS)),
+        },
+    }
+    return [TopicSpec(name, 1, settings.replication_factor, config) for name, config in configs.items()]
 
 
 def _segment_ms(retention_ms: int) -> int:

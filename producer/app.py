@@ -1,14 +1,14 @@
 """The producer program: waits for the broker, and publishes cameras until they end or it is told to stop."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from prometheus_client import CollectorRegistry
 
 from framebus.bus import BusAdmin, BusProducer
 from framebus.bus.kafka import KafkaAdmin, KafkaProducer
-from framebus.errors import TopicMissingError, TransportError
+from framebus.errors import BusRefusedError, TopicMissingError, TransportError
 from framebus.health import HttpServer, health_app
 from framebus.logs import get_logger
 from framebus.settings import Settings
@@ -52,6 +52,7 @@ class Producer:
         self._reread = reread
         self._create = create
         self._pipeline: Pipeline | None = None
+        self._is_connected: Callable[[], bool] = lambda: False
 
     def run(self, stop: threading.Event) -> Summary:
         """Runs until every camera has ended or `stop` is set, then drains.
@@ -75,6 +76,8 @@ class Producer:
         http.start()
         try:
             wait_for_topic(KafkaAdmin(settings.kafka), producer, settings.topics.frames, stop)
+            metrics.broker_up.set_function(lambda: producer.is_connected)
+            self._is_connected = lambda: producer.is_connected
             self._pipeline = Pipeline(
                 settings=settings,
                 cameras=self._cameras,
@@ -100,6 +103,8 @@ class Producer:
     def _not_ready(self) -> str | None:
         if self._pipeline is None:
             return f"waiting for a broker at {self._settings.kafka.bootstrap_servers}"
+        if not self._is_connected():
+            return f"no broker can be reached at {self._settings.kafka.bootstrap_servers}"
         if self._pipeline.stalled_s > _STALL_S:
             return f"the broker has acknowledged nothing for {self._pipeline.stalled_s:.0f} s"
         return None
@@ -117,6 +122,9 @@ def wait_for_topic(admin: BusAdmin, producer: BusProducer, topic: str, stop: thr
         while not stop.is_set():
             try:
                 answer.set_result(admin.partition_counts())
+                return
+            except BusRefusedError as error:
+                answer.set_exception(error)
                 return
             except TransportError as error:
                 log.warning("waiting for a broker", error=str(error))

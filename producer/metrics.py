@@ -65,6 +65,10 @@ class ProducerMetrics:
             registry=registry,
         )
 
+        self.broker_up = Gauge(
+            "framebus_broker_up", "1 while a broker can be reached, else 0", registry=registry
+        )
+
     def watch(self, cameras: Iterable[CameraReader]) -> None:
         """Adds what the cameras are like at the moment of a scrape."""
         self._registry.register(CameraStates(cameras, self.camera))

@@ -1,6 +1,7 @@
 """The protocol every detection engine fulfils, and how one is picked by name."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -11,6 +12,28 @@ from framebus.model_repository import StoredModel
 from framebus.settings import Settings
 
 ENTRY_POINTS = "framebus.engines"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What runs a model, and why that one.
+
+    Attributes:
+        engine: Its name, e.g. `openvino_detection`; not `auto`, but the one that was picked.
+        precision: What its convolutions are computed in: `f32` or `bf16`.
+        fallback: Why it is not the one that config.json names, or not all that it might be; None if it is.
+        parts: In words, which part of the graph runs on what, for an engine that runs it in parts.
+        deviations: How far it was off the whole graph on the pictures it checked itself with: the largest
+            difference in `score`, and in `box` as a share of the picture's side.
+        ms_per_image: Of each engine that was tried, at its best batch size and number of calls at once.
+    """
+
+    engine: str
+    precision: str = "f32"
+    fallback: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    deviations: Mapping[str, float] = field(default_factory=dict)
+    ms_per_image: Mapping[str, float] = field(default_factory=dict)
 
 
 class DetectionEngine(Protocol):
@@ -34,6 +57,11 @@ class DetectionEngine(Protocol):
         """What the model runs on, e.g. `CPU` or `GPU:0`."""
         ...
 
+    @property
+    def report(self) -> EngineReport:
+        """What runs the model; asked for once it is loaded."""
+        ...
+
     def load(self) -> None:
         """Reads the model, checks it and makes it ready, warmed up.
 
@@ -46,11 +74,12 @@ class DetectionEngine(Protocol):
         """Pictures with equal keys may share a call."""
         ...
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Finds the objects in each picture, before any threshold.
+    def detect(self, images: Sequence[Image], least_score: float = 0.0) -> list[Detections]:
+        """Finds the objects in each picture.
 
         Args:
             images: One or more pictures, uint8 (height, width, 3) RGB, with equal `batch_key`.
+            least_score: Detections with a lower score are not asked for; they may be left out or not.
 
         Returns:
             One `Detections` per picture, in the same order.

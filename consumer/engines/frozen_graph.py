@@ -3,6 +3,7 @@
 Which they are: https://github.com/tensorflow/models/blob/master/research/object_detection/exporter.py
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,11 @@ OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_dete
 _EXPORT_AGAIN = (
     "export it with the Object Detection API's export_inference_graph.py --input_type image_tensor"
 )
+_MAX_QUOTE = 300
+# Of a constant whose values are all alike only one need be written; real ones are not nearly so large.
+_MAX_REPEATED_VALUES = 2**24
+# Every picture is resized to that size, several at once.
+_MAX_PICTURE_PIXELS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ def read_frozen_graph(file: Path) -> FrozenGraph:
     graph = tf.Graph()
     try:
         graph_def = tf.GraphDef.FromString(file.read_bytes())
+        _check_constants(graph_def, file)
         with graph.as_default():
             tf.import_graph_def(graph_def, name="")
     except OSError as error:
@@ -53,18 +60,40 @@ def read_frozen_graph(file: Path) -> FrozenGraph:
             "copy the exporter's frozen_inference_graph.pb again, not saved_model.pb"
         ) from error
     except tf.errors.NotFoundError as error:
-        unknown_op = error.message.partition(" in binary")[0]
+        unknown_op = _in_short(error).partition(" in binary")[0]
         raise ModelError(
             f"{file}: TensorFlow {tf.__version__} cannot load it: {unknown_op}; "
             "export it without custom operations"
         ) from error
-    except ValueError as error:
-        raise ModelError(
-            f"{file}: damaged graph: {str(error).splitlines()[0]}; copy or export it again"
-        ) from error
+    except (ValueError, tf.errors.OpError) as error:
+        raise ModelError(f"{file}: damaged graph: {_in_short(error)}; copy or export it again") from error
     _check_operations(graph, file)
     batch, height, width = _input_shape(graph, file)
     return FrozenGraph(graph, single=batch == 1, picture_size=(height, width) if height and width else None)
+
+
+def _in_short(error: Exception) -> str:
+    """The first line of what TensorFlow says; it may quote what it read."""
+    return str(error).partition("\n")[0][:_MAX_QUOTE]
+
+
+def _check_constants(graph_def: tf.GraphDef, file: Path) -> None:
+    """Checks what TensorFlow trusts: types, or it aborts the process, and sizes, or it takes all memory."""
+    functions = (node for function in graph_def.library.function for node in function.node_def)
+    for node in (*graph_def.node, *functions):
+        if node.op != "Const":
+            continue
+        tensor = node.attr["value"].tensor
+        size = math.prod(dimension.size for dimension in tensor.tensor_shape.dim)
+        if node.attr["dtype"].type != tensor.dtype:
+            trouble = "is of two types"
+        elif size > max(len(tensor.tensor_content), _MAX_REPEATED_VALUES):
+            trouble = f"is to have {size} values"
+        else:
+            continue
+        raise ModelError(
+            f"{file}: damaged graph: {node.name[:_MAX_QUOTE]} {trouble}; copy or export it again"
+        )
 
 
 def _check_operations(graph: tf.Graph, file: Path) -> None:
@@ -102,5 +131,10 @@ def _input_shape(graph: tf.Graph, file: Path) -> tuple[int | None, int | None, i
         raise ModelError(
             f"{file}: {INPUT} has the shape {tensor.shape}, with only one side of the picture fixed; "
             "export it with both sides fixed or none"
+        )
+    if height and width and height * width > _MAX_PICTURE_PIXELS:
+        raise ModelError(
+            f"{file}: {INPUT} takes pictures of {width}x{height} pixels, {_MAX_PICTURE_PIXELS} is the most; "
+            "export it for smaller ones"
         )
     return batch, height, width

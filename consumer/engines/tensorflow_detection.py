@@ -1,6 +1,7 @@
 """Runs frozen graphs of the TensorFlow Object Detection API (TensorFlow 1) on current TensorFlow."""
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -8,7 +9,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from numpy.typing import NDArray
 
+from consumer.engines.engine import EngineReport
 from consumer.engines.frozen_graph import INPUT, OUTPUTS, FrozenGraph, read_frozen_graph
+from consumer.engines.placement import has_gpu, pin_loops_to_cpu
 from framebus.detections import Detections
 from framebus.errors import DetectionError, ModelError, SettingsError
 from framebus.frames import Image
@@ -19,7 +22,7 @@ from framebus.settings import Settings, TensorFlowSettings
 # What a call may raise because of its pictures: the graph refuses their shape or content, or they are too
 # many or too large for the memory. Unimplemented, internal and lost-device errors are not the pictures'
 # fault: every frame would raise them, so they end the process instead of making dead letters of them all.
-_PICTURE_ERRORS = (
+PICTURE_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.OutOfRangeError,
     tf.errors.ResourceExhaustedError,
@@ -27,6 +30,9 @@ _PICTURE_ERRORS = (
 
 _CONTEXT = ("Graph execution error", "Detected at node", "Node: ", 'File "')
 """How lines of TensorFlow's messages start that come before the reason."""
+
+_MAX_MESSAGE = 500
+"""Characters of TensorFlow's messages that are passed on; they may quote the graph."""
 
 _WARM_UP_SIZE = (576, 768)
 """Height and width in pixels. Any will do: what is made ready depends on the number of pictures."""
@@ -63,6 +69,11 @@ class TensorFlowDetectionEngine:
         """The first GPU that the session has, or `CPU`."""
         return self._device
 
+    @property
+    def report(self) -> EngineReport:
+        """The whole graph, as it is."""
+        return EngineReport("tensorflow_detection")
+
     def load(self) -> None:
         """Reads and checks the graph, opens the session and runs it once per batch size it will see.
 
@@ -74,7 +85,9 @@ class TensorFlowDetectionEngine:
         self._picture_size = frozen.picture_size
         if frozen.single:
             self._batch_size = 1
-        self._session = session = _open_session(frozen, self._settings)
+        if has_gpu(self._settings):
+            frozen = replace(frozen, graph=pin_loops_to_cpu(frozen.graph))
+        self._session = session = open_session(frozen, self._settings)
         self._run: Callable[[NDArray[np.uint8]], list[NDArray[Any]]] = session.make_callable(
             [f"{name}:0" for name in OUTPUTS], [f"{INPUT}:0"]
         )
@@ -89,7 +102,7 @@ class TensorFlowDetectionEngine:
         """Pictures of one shape share a call; all do if the graph resizes them to its own anyway."""
         return self._picture_size or image.shape
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
+    def detect(self, images: Sequence[Image], least_score: float = 0.0) -> list[Detections]:  # noqa: ARG002
         """Runs the graph once on all the pictures, or once on each if it takes one at a time.
 
         Raises:
@@ -110,29 +123,22 @@ class TensorFlowDetectionEngine:
 
     def _detect_batch(self, images: Sequence[Image]) -> list[Detections]:
         try:
-            boxes, scores, classes, found = self._call(np.stack([self._resized(image) for image in images]))
-        except _PICTURE_ERRORS as error:
-            raise DetectionError(f"the graph refused {_count(len(images))}: {_reason(error)}") from error
+            boxes, scores, classes, found = self._call(
+                np.stack([resized(image, self._picture_size) for image in images])
+            )
+        except PICTURE_ERRORS as error:
+            raise refusal(error, len(images)) from error
+        counts = [count_of(count, len(rows)) for count, rows in zip(found, scores, strict=True)]
         return [
-            _detections(image, *outputs)
-            for image, *outputs in zip(images, boxes, scores, classes, found, strict=True)
+            checked_detections(image, *(output[:count] for output in outputs))
+            for image, count, *outputs in zip(images, counts, boxes, scores, classes, strict=True)
         ]
-
-    def _resized(self, image: Image) -> Image:
-        if self._picture_size is None or image.shape[:2] == self._picture_size:
-            return image
-        height, width = self._picture_size
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
     def _call(self, batch: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """Returns boxes (n, m, 4), scores (n, m), classes (n, m), and how many of m are detections (n,)."""
-        boxes, scores, classes, found = outputs = self._run(batch)
-        n, m = len(batch), boxes.shape[1] if boxes.ndim == 3 else 0
-        shapes = [output.shape for output in outputs]
-        if shapes != [(n, m, 4), (n, m), (n, m), (n,)]:
-            described = ", ".join(f"{name} {shape}" for name, shape in zip(OUTPUTS, shapes, strict=True))
-            raise DetectionError(f"the outputs for {_count(n)} have the shapes {described}")
-        return [boxes, scores, classes, found]
+        outputs = self._run(batch)
+        check_shapes(outputs, pictures=len(batch))
+        return outputs
 
     def _warm_up(self) -> None:
         file, memory = self._model.graph, "free memory on the device or lower FRAMEBUS_TENSORFLOW__BATCH_SIZE"
@@ -142,12 +148,16 @@ class TensorFlowDetectionEngine:
                 self._batch_size = 1
                 get_logger("consumer").info("model runs one picture at a time", model=self._model.name)
         except tf.errors.ResourceExhaustedError as error:
-            raise ModelError(f"{file}: out of memory: {_reason(error)}; {memory}") from error
+            raise ModelError(f"{file}: out of memory: {reason_of(error)}; {memory}") from error
         except DetectionError as error:
             raise ModelError(f"{file}: {error}; export it again as a detection model") from error
+        except ValueError as error:  # TensorFlow takes what its own message quotes for the name of a node
+            raise ModelError(
+                f"{file}: damaged graph: {str(error)[:_MAX_MESSAGE]}; copy or export it again"
+            ) from error
         except tf.errors.OpError as error:
             raise ModelError(
-                f"{file}: TensorFlow {tf.__version__} on {self.device} cannot run it: {_reason(error)}; "
+                f"{file}: TensorFlow {tf.__version__} on {self.device} cannot run it: {reason_of(error)}; "
                 "export it again, or try the model on another machine"
             ) from error
 
@@ -170,7 +180,20 @@ class TensorFlowDetectionEngine:
         return (noise // darkening).astype(np.uint8)
 
 
-def _open_session(frozen: FrozenGraph, settings: TensorFlowSettings) -> tf.Session:
+def resized(image: Image, picture_size: tuple[int, int] | None) -> Image:
+    """Makes a picture as large as the graph's input, where that takes one size (height, width) only."""
+    if picture_size is None or image.shape[:2] == picture_size:
+        return image
+    height, width = picture_size
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def open_session(frozen: FrozenGraph, settings: TensorFlowSettings) -> tf.Session:
+    """Opens a session on the device that the settings name.
+
+    Raises:
+        SettingsError: There is no such GPU.
+    """
     config = tf.ConfigProto(
         # Exports may name the device that they were trained on.
         allow_soft_placement=True,
@@ -186,7 +209,7 @@ def _open_session(frozen: FrozenGraph, settings: TensorFlowSettings) -> tf.Sessi
     try:
         session = tf.Session(graph=frozen.graph, config=config)
     except tf.errors.InvalidArgumentError as error:
-        raise _no_such_gpu(settings, _reason(error)) from error
+        raise _no_such_gpu(settings, reason_of(error)) from error
     # TensorFlow leaves out GPUs that it cannot use, and would run on the CPU without a word.
     if settings.visible_devices and _gpu_count(session) <= settings.visible_devices.count(","):
         session.close()
@@ -218,25 +241,57 @@ def _device(session: tf.Session, settings: TensorFlowSettings) -> str:
     return f"GPU:{first}" if _gpu_count(session) else "CPU"
 
 
-def _detections(
-    image: Image, boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any], found: np.number[Any]
+def checked_detections(
+    image: Image, boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any]
 ) -> Detections:
-    """Takes the outputs for one picture: the first `found` rows are detections, the rest is padding."""
-    if not np.isfinite(found):
-        raise DetectionError(f"num_detections is {found}, not a number of detections")
-    n = int(np.clip(found, 0, len(scores)))
+    """Takes what a graph found in one picture.
+
+    Raises:
+        DetectionError: There are values that are no finite numbers.
+    """
     for name, output in zip(OUTPUTS, (boxes, scores, classes), strict=False):
-        if not np.isfinite(output[:n]).all():
+        if not np.isfinite(output).all():
             raise DetectionError(f"{name} holds values that are no finite numbers (NaN or infinity)")
     height, width = image.shape[:2]
-    return Detections.from_normalised(boxes[:n], scores[:n], classes[:n], width=width, height=height)
+    return Detections.from_normalised(boxes, scores, classes, width=width, height=height)
 
 
-def _reason(error: tf.errors.OpError) -> str:
+def check_shapes(outputs: Sequence[NDArray[Any]], pictures: int) -> None:
+    """Checks what a graph returned: boxes (n, m, 4), scores (n, m), classes (n, m), and counts (n,).
+
+    Raises:
+        DetectionError: Some are of other shapes.
+    """
+    boxes, *_ = outputs
+    m = boxes.shape[1] if boxes.ndim == 3 else 0
+    shapes = [output.shape for output in outputs]
+    if shapes != [(pictures, m, 4), (pictures, m), (pictures, m), (pictures,)]:
+        described = ", ".join(f"{name} {shape}" for name, shape in zip(OUTPUTS, shapes, strict=True))
+        raise DetectionError(f"the outputs for {_count(pictures)} have the shapes {described}")
+
+
+def count_of(found: np.number[Any], most: int) -> int:
+    """Of a picture's rows so many are detections, the first ones; the rest is padding.
+
+    Raises:
+        DetectionError: It is no number.
+    """
+    if not np.isfinite(found):
+        raise DetectionError(f"num_detections is {found}, not a number of detections")
+    return int(np.clip(found, 0, most))
+
+
+def refusal(error: tf.errors.OpError, pictures: int) -> DetectionError:
+    """Says what the graph has against pictures."""
+    return DetectionError(f"the graph refused {_count(pictures)}: {reason_of(error)}")
+
+
+def reason_of(error: tf.errors.OpError) -> str:
     """The line that says what went wrong, out of many that say where in Python the graph was built."""
     lines = [line.strip() for line in error.message.splitlines()]
     reason = next((line for line in lines if line and not line.startswith(_CONTEXT)), type(error).__name__)
-    return f"{reason} (node {error.node_def.name})" if error.node_def is not None else reason
+    whole = f"{reason} (node {error.node_def.name})" if error.node_def is not None else reason
+    return whole[:_MAX_MESSAGE]
 
 
 def _count(pictures: int) -> str:

@@ -6,7 +6,7 @@ inside `poll`, `flush` or `close`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NewType, Protocol, runtime_checkable
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -67,6 +67,22 @@ class Delivery:
     is_too_large: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a group has stored for a partition.
+
+    Attributes:
+        offset: Read next.
+        note: What was written beside it, empty if nothing was.
+    """
+
+    offset: int
+    note: str = ""
+
+
+Membership = NewType("Membership", bytes)
+"""Who a consumer is in its group, and since which rebalance; what was given away after it is refused."""
+
 DeliveryCallback = Callable[[Delivery], None]
 PartitionsCallback = Callable[[Sequence[Partition]], None]
 CommitCallback = Callable[[Mapping[Partition, int], str | None], None]
@@ -100,7 +116,8 @@ class BusConsumer(Protocol):
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first.
 
-        With `max_records` 0 it only serves callbacks.
+        With `max_records` 0 it only serves callbacks. A poll that told of new partitions returns nothing: who
+        was told may want less from now on.
 
         Raises:
             TopicMissingError: A topic is not there; what came of others comes with the next poll.
@@ -116,8 +133,25 @@ class BusConsumer(Protocol):
         """Delivers these partitions again."""
         ...
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Asks the bus to store for each partition the offset to read next; `on_committed` tells."""
+    def commit(self, offsets: Mapping[Partition, int], note: str = "") -> None:
+        """Asks the bus to store for each partition the offset to read next; `on_committed` tells.
+
+        Args:
+            offsets: The offset to read next of each partition.
+            note: A few words that are stored beside each.
+        """
+        ...
+
+    def committed(self, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
+        """What the group has stored for these partitions; no entry where it has stored nothing.
+
+        Raises:
+            TransportError: The bus does not answer.
+        """
+        ...
+
+    def membership(self) -> Membership | None:
+        """Who this consumer is in its group; None while it is no member."""
         ...
 
     def high_watermarks(self) -> dict[Partition, int]:
@@ -164,6 +198,36 @@ class BusProducer(Protocol):
         ...
 
 
+@runtime_checkable
+class TransactionalProducer(BusProducer, Protocol):
+    """A producer whose records, and the offsets of what they were made of, become visible together.
+
+    Every method of a transaction may raise `TransactionFailedError` (abort, and publish everything again) or
+    `TransportError` (it is over: the bus has forgotten this producer, or does not answer).
+    """
+
+    def start(self) -> None:
+        """Ends what an earlier producer of the same name left open, and refuses that one from then on."""
+        ...
+
+    def begin(self) -> None:
+        """Opens a transaction; what is published from now on belongs to it."""
+        ...
+
+    def commit(self, offsets: Mapping[Partition, int], membership: Membership) -> None:
+        """Delivers what was published, stores the offsets to read next, and makes both visible.
+
+        Args:
+            offsets: The offset to read next of each partition.
+            membership: Of the consumer that read the partitions, taken while they were still its own.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Takes back everything since `begin`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """A topic as it should be: broker configuration by Kafka's own names, e.g. `retention.ms`."""
@@ -191,4 +255,49 @@ class BusAdmin(Protocol):
         Raises:
             TransportError: The broker refused; names the topic and the reason.
         """
+        ...
+
+
+class BusReader(Protocol):
+    """Reads topics as an onlooker: without a group, and without a trace."""
+
+    def follow(self, topics: Sequence[str], *, from_start: bool) -> None:
+        """Reads all partitions of the topics, from their first record or from what comes from now on.
+
+        Raises:
+            TransportError: The bus does not answer, or there is no such topic.
+        """
+        ...
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first.
+
+        Raises:
+            TransportError: The bus refused for good, or has lost this reader.
+        """
+        ...
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether each partition was read to its end, at least once."""
+        ...
+
+    def close(self) -> None:
+        """Frees the client."""
+        ...
+
+
+class Bus(Protocol):
+    """Makes clients for what needs no group."""
+
+    def admin(self) -> BusAdmin:
+        """Looks after topics."""
+        ...
+
+    def producer(self) -> BusProducer:
+        """Publishes."""
+        ...
+
+    def reader(self) -> BusReader:
+        """Reads as an onlooker."""
         ...

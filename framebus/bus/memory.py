@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from framebus.bus import (
     CommitCallback,
+    Committed,
     Delivery,
     DeliveryCallback,
+    Membership,
     OutgoingRecord,
     Partition,
     PartitionsCallback,
@@ -37,7 +39,7 @@ class MemoryBus:
     retained_records: int = 10_000
     _logs: dict[Partition, _Log] = field(default_factory=dict)
     _partition_counts: dict[str, int] = field(default_factory=dict)
-    _committed: dict[tuple[str, Partition], int] = field(default_factory=dict)
+    _committed: dict[tuple[str, Partition], Committed] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def partition_counts(self) -> dict[str, int]:
@@ -54,6 +56,18 @@ class MemoryBus:
                 for number in range(topic.partitions):
                     self._logs[Partition(topic.name, number)] = _Log(deque(maxlen=self.retained_records))
             return sorted(topic.name for topic in created)
+
+    def admin(self) -> "MemoryBus":
+        """Looks after topics: the bus itself does."""
+        return self
+
+    def producer(self) -> "MemoryProducer":
+        """Publishes."""
+        return MemoryProducer(self)
+
+    def reader(self) -> "MemoryReader":
+        """Reads as an onlooker."""
+        return MemoryReader(self)
 
     def append(self, record: OutgoingRecord) -> Delivery:
         """Takes a record; the key decides the partition."""
@@ -115,15 +129,17 @@ class MemoryBus:
                     found = True
         return taken
 
-    def committed(self, group_id: str, partition: Partition) -> int:
-        """The offset that a group reads next."""
+    def committed(self, group_id: str, partition: Partition) -> Committed | None:
+        """What a group has stored for a partition, if it has."""
         with self._changed:
-            return self._committed.get((group_id, partition), 0)
+            return self._committed.get((group_id, partition))
 
-    def commit(self, group_id: str, offsets: Mapping[Partition, int]) -> None:
-        """Stores the offsets that a group reads next."""
+    def commit(self, group_id: str, offsets: Mapping[Partition, int], note: str = "") -> None:
+        """Stores the offsets that a group reads next, and a note beside them."""
         with self._changed:
-            self._committed.update({(group_id, partition): offset for partition, offset in offsets.items()})
+            self._committed.update(
+                {(group_id, partition): Committed(offset, note) for partition, offset in offsets.items()}
+            )
 
     def high_watermark(self, partition: Partition) -> int:
         """The offset after the newest record."""
@@ -173,6 +189,7 @@ class MemoryConsumer:
             wanted = [partition for topic in self._wanted for partition in self._bus.partitions_of(topic)]
             self._wanted = None
             self._reassign(wanted)
+            return []
         active = {
             partition: offset
             for partition, offset in self._positions.items()
@@ -193,9 +210,8 @@ class MemoryConsumer:
         for partition in gone:
             del self._positions[partition]
             self._paused.discard(partition)
-        self._positions.update(
-            {partition: self._bus.committed(self._group_id, partition) for partition in new}
-        )
+        stored = self.committed(new)
+        self._positions.update({one: stored[one].offset if one in stored else 0 for one in new})
         self._on_assigned(new)
 
     def pause(self, partitions: Sequence[Partition]) -> None:
@@ -206,11 +222,20 @@ class MemoryConsumer:
         """Delivers these partitions again."""
         self._paused.difference_update(partitions)
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, offsets: Mapping[Partition, int], note: str = "") -> None:
         """Stores the offsets to read next."""
-        self._bus.commit(self._group_id, offsets)
+        self._bus.commit(self._group_id, offsets, note)
         if self._on_committed is not None:
             self._on_committed(offsets, None)
+
+    def committed(self, partitions: Sequence[Partition]) -> dict[Partition, Committed]:
+        """What the group has stored for these partitions."""
+        stored = {one: self._bus.committed(self._group_id, one) for one in partitions}
+        return {one: committed for one, committed in stored.items() if committed is not None}
+
+    def membership(self) -> Membership | None:
+        """Its group's name: nothing takes partitions away in one process."""
+        return Membership(self._group_id.encode())
 
     def high_watermarks(self) -> dict[Partition, int]:
         """The offset after the newest record of each partition."""
@@ -259,3 +284,30 @@ class MemoryProducer:
     def close(self) -> None:
         """Gives up what is not delivered."""
         self._undelivered.clear()
+
+
+class MemoryReader:
+    """Follows topics of a `MemoryBus`; see `framebus.bus.BusReader`."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self._positions: dict[Partition, int] = {}
+        self.is_at_end = True
+        """Whether each partition was read to its end, at least once."""
+
+    def follow(self, topics: Sequence[str], *, from_start: bool) -> None:
+        """Reads all partitions of the topics, from their first record or from what comes from now on."""
+        partitions = [partition for topic in topics for partition in self._bus.partitions_of(topic)]
+        self._positions = {one: 0 if from_start else self._bus.high_watermark(one) for one in partitions}
+        self.is_at_end = False
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first."""
+        records = self._bus.read(self._positions, max_records, 0 if not self.is_at_end else timeout_s)
+        if len(records) < max_records:
+            self.is_at_end = True
+        return records
+
+    def close(self) -> None:
+        """Reads no more."""
+        self._positions = {}

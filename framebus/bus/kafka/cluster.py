@@ -147,6 +147,7 @@ class KafkaCluster:
             try:
                 return question()
             except KafkaException as error:
+                self._admin.poll(0)  # it may know more
                 self._troubles.raise_if_hopeless()
                 why = error.args[0]
                 if why.code() < 0:  # one of librdkafka's own: there was no answer

@@ -1,10 +1,14 @@
 """Publishing to Kafka."""
 
+from itertools import count
+from operator import itemgetter
+
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from framebus.bus import Delivery, DeliveryCallback, OutgoingRecord, Partition
-from framebus.bus.kafka.client import Troubles, new_client
-from framebus.errors import FrameTooLargeError, TransportError
+from framebus.bus.kafka.client import Connection, Troubles, log, new_client
+from framebus.bus.kafka.refusals import is_refusal
+from framebus.errors import FrameTooLargeError, TopicMissingError, TransportError
 from framebus.settings import KafkaSettings
 
 _PRODUCER_OPTIONS = {
@@ -15,30 +19,63 @@ _PRODUCER_OPTIONS = {
     "message.max.bytes": "10485760",
     "queue.buffering.max.kbytes": "65536",
 }
+_NO_SUCH_TOPIC = frozenset(
+    {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+# What was on its way to a partition when its topic was deleted, is told that its handle was destroyed.
+_TOPIC_IS_GONE = _NO_SUCH_TOPIC | {KafkaError._DESTROY}
+_PURGE_TIMEOUT_S = 1.0
+_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 
 class KafkaProducer:
     """An idempotent producer; see `framebus.bus.BusProducer`."""
 
+    _ends_at_fatal = True
+
     def __init__(self, settings: KafkaSettings, **options: str) -> None:
-        self._troubles = Troubles(settings.bootstrap_servers)
-        self._producer = new_client(
-            Producer,
-            settings,
+        self._troubles = Troubles(
+            settings.bootstrap_servers,
             {
-                **_PRODUCER_OPTIONS,
-                **options,
-                **settings.options,
-                **settings.producer_options,
-                "error_cb": self._troubles,
+                KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: (
+                    f"transactional id {options.get('transactional.id')}"
+                )
             },
+            ends_at_fatal=self._ends_at_fatal,
         )
+        # What a client that is replaced has not delivered, each with its number; None while none is.
+        self._undelivered: list[tuple[int, OutgoingRecord, DeliveryCallback | None]] | None = None
+        self._numbers = count()
+        self._settings = settings
+        self._options = {
+            **_PRODUCER_OPTIONS,
+            **options,
+            **settings.options,
+            **settings.producer_options,
+            "error_cb": self._troubles,
+        }
+        self._producer = self._new_producer()
+
+    def _new_producer(self, *, is_up: bool = True) -> Producer:
+        self._connection = Connection("producer", self._troubles, is_up=is_up)
+        return new_client(Producer, self._settings, {**self._options, **self._connection.options})
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a broker can be reached, as of the last few seconds."""
+        return self._connection.is_up
 
     def publish(self, record: OutgoingRecord, on_delivery: DeliveryCallback | None = None) -> bool:
         """Hands a record over without waiting; False if the buffer is full."""
         self._troubles.raise_if_hopeless()
+        number = next(self._numbers)
 
         def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None and self._undelivered is not None and error.code() in _PURGED:
+                self._undelivered.append((number, record, on_delivery))
+                return
+            if error is not None:
+                self._troubles.not_delivered(error, record.topic)
             if on_delivery is not None:
                 on_delivery(_delivery(error, message))
 
@@ -59,13 +96,38 @@ class KafkaProducer:
                     f"a record of {len(record.value or b'')} bytes for {record.topic} is larger than the "
                     "Kafka option message.max.bytes"
                 ) from error
+            if reason.code() in _NO_SUCH_TOPIC:
+                raise TopicMissingError(record.topic) from error
             raise TransportError(f"topic {record.topic}: {reason.str()}") from error
         return True
 
     def poll(self, timeout_s: float) -> None:
         """Serves delivery callbacks."""
-        self._producer.poll(timeout_s)
+        if self._connection.is_cut_off:
+            self._renew()
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            if is_refusal(error.args[0]):
+                raise self._troubles.refusal(error.args[0]) from error
+            raise TransportError(f"the producer has failed: {error.args[0].str()}") from error
         self._troubles.raise_if_hopeless()
+
+    def _renew(self) -> None:
+        """Goes on with a new client, and hands it what the old one has not delivered, in order."""
+        log.warning("the producer knows no broker any more; going on with a new one", records=len(self))
+        undelivered: list[tuple[int, OutgoingRecord, DeliveryCallback | None]] = []
+        self._undelivered = undelivered
+        try:
+            self._producer.purge()
+            self._producer.flush(_PURGE_TIMEOUT_S)
+        finally:
+            self._undelivered = None
+        self._producer = self._new_producer(is_up=self.is_connected)
+        # What was under way comes back after what was not yet sent.
+        for _, record, on_delivery in sorted(undelivered, key=itemgetter(0)):
+            if not self.publish(record, on_delivery) and on_delivery is not None:
+                on_delivery(Delivery(None, None, "the new client's buffer is full"))
 
     def flush(self, timeout_s: float) -> int:
         """Waits until everything is delivered; returns how many records are not."""
@@ -77,10 +139,12 @@ class KafkaProducer:
     def close(self) -> None:
         """Gives up what is not delivered."""
         self._producer.purge()
-        self._producer.flush(1)
+        self._producer.flush(_PURGE_TIMEOUT_S)
 
 
 def _delivery(error: KafkaError | None, message: Message) -> Delivery:
     if error is not None:
-        return Delivery(None, None, error.str(), is_too_large=error.code() == KafkaError.MSG_SIZE_TOO_LARGE)
+        is_missing = error.code() in _TOPIC_IS_GONE
+        why = str(TopicMissingError(str(message.topic()))) if is_missing else error.str()
+        return Delivery(None, None, why, is_too_large=error.code() == KafkaError.MSG_SIZE_TOO_LARGE)
     return Delivery(Partition(str(message.topic()), int(message.partition() or 0)), message.offset())

@@ -8,14 +8,14 @@ from confluent_kafka import (
     OFFSET_END,
     Consumer,
     KafkaError,
-    KafkaException,
     Message,
     TopicPartition,
 )
 
 from framebus.bus import Partition, Record
-from framebus.bus.kafka.client import Troubles, new_client
-from framebus.bus.kafka.consumer import READ_AHEAD, checked_record
+from framebus.bus.kafka.client import Connection, Troubles, new_client, topic_metadata
+from framebus.bus.kafka.consumer import READ_AHEAD
+from framebus.bus.kafka.records import checked_record
 from framebus.errors import TransportError
 from framebus.settings import KafkaSettings
 
@@ -26,10 +26,14 @@ _OFFSET_TAIL = -2_000
 
 
 class KafkaReader:
-    """Follows topics, or reads what stands at known places, and never commits anything."""
+    """Follows topics, or reads what stands at known places; see `framebus.bus.BusReader`."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._troubles = Troubles(settings.bootstrap_servers)
+        group_id = f"{settings.group_id}-reader"  # librdkafka needs one, and asks for its coordinator
+        self._troubles = Troubles(
+            settings.bootstrap_servers, {KafkaError.GROUP_AUTHORIZATION_FAILED: f"group {group_id}"}
+        )
+        self._connection = Connection("reader", self._troubles)
         self._consumer = new_client(
             Consumer,
             settings,
@@ -39,16 +43,20 @@ class KafkaReader:
                 "auto.offset.reset": "earliest",
                 **settings.options,
                 **settings.consumer_options,
-                "group.id": f"{settings.group_id}-reader",
+                "group.id": group_id,
                 "enable.auto.commit": "false",
                 "enable.partition.eof": "true",
                 "error_cb": self._troubles,
+                **self._connection.options,
             },
         )
         # The next offset of each partition; what comes from before it is not wanted.
         self._next: dict[Partition, int] = {}
-        # Partitions whose end was reached at least once.
-        self._ended: set[Partition] = set()
+        # Where each partition ended when that was last reached: markers of transactions are no records.
+        self._ended: dict[Partition, int] = {}
+        # How far each partition was read, or found to end.
+        self._reached: dict[Partition, int] = {}
+        self._followed: frozenset[Partition] = frozenset()
 
     def follow(self, topics: Sequence[str], *, from_start: bool) -> None:
         """Reads all partitions of the topics, from their first record or from what comes from now on.
@@ -73,6 +81,8 @@ class KafkaReader:
     def stop_reading(self, partition: Partition) -> None:
         """Reads one partition no more."""
         if self._next.pop(partition, None) is not None:
+            self._ended.pop(partition, None)
+            self._reached.pop(partition, None)
             self._consumer.incremental_unassign([TopicPartition(partition.topic, partition.number)])
 
     def next_offset(self, partition: Partition) -> int | None:
@@ -90,7 +100,7 @@ class KafkaReader:
         self._assign(dict.fromkeys(partitions, _OFFSET_TAIL - count))
         deadline_s = time.monotonic() + timeout_s
         records: list[Record] = []
-        while not self._ended.issuperset(partitions) and time.monotonic() < deadline_s:
+        while not self.is_at_end and time.monotonic() < deadline_s:
             records += self.poll(count, _WAIT_S)
         return records
 
@@ -112,10 +122,12 @@ class KafkaReader:
         """Returns up to `max_records` that are there, waiting at most `timeout_s` for the first.
 
         Raises:
-            TransportError: The bus refused for good.
+            TransportError: The bus refused for good, or the reader has lost it for good.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
+            if self._connection.is_cut_off:
+                raise TransportError("the brokers were away, and the reader has lost them; start it again")
             left_s = max(deadline_s - time.monotonic(), 0)
             first = self._consumer.poll(left_s)
             messages = [] if first is None else [first]
@@ -125,6 +137,11 @@ class KafkaReader:
             records = [record for message in messages if (record := self._wanted(message)) is not None]
             if records or not left_s:
                 return records
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether each partition was read to its end, at least once."""
+        return self._ended.keys() >= self._followed
 
     def end_offsets(self) -> dict[Partition, int]:
         """The offset after the newest record of each partition that is read, as of the last fetch.
@@ -142,7 +159,7 @@ class KafkaReader:
     def unread(self) -> int:
         """How many records are there, as of the last fetch, and were not returned yet."""
         return sum(
-            max(end - self._next[partition], 0)
+            max(end - max(self._next[partition], self._ended.get(partition, 0)), 0)
             for partition, end in self.end_offsets().items()
             if partition in self._next
         )
@@ -156,17 +173,25 @@ class KafkaReader:
             [TopicPartition(one.topic, one.number, offset) for one, offset in offsets.items()]
         )
         self._next = {}
-        self._ended = set()
+        self._ended = {}
+        self._reached = {}
+        self._followed = frozenset(offsets)
 
     def _wanted(self, message: Message) -> Record | None:
         error = message.error()
         if error is not None and error.code() == KafkaError._PARTITION_EOF:
-            self._ended.add(Partition(str(message.topic()), int(message.partition() or 0)))
+            ended, end = (
+                Partition(str(message.topic()), int(message.partition() or 0)),
+                int(message.offset() or 0),
+            )
+            if end < self._reached.get(ended, 0):  # an end never goes back, even where transactions are open
+                raise TransportError(f"topic {ended.topic} was deleted and made anew; read it again")
+            self._ended[ended] = self._reached[ended] = end
             return None
-        record = checked_record(message)
+        record = checked_record(message, self._troubles)
         if record is None or record.offset < self._next.get(record.partition, 0):
             return None
-        self._next[record.partition] = record.offset + 1
+        self._next[record.partition] = self._reached[record.partition] = record.offset + 1
         return record
 
     def _wait_for_end_offsets(self, partitions: Sequence[Partition]) -> None:
@@ -185,11 +210,10 @@ class KafkaReader:
         ]
 
     def _partition_count(self, topic: str) -> int:
-        try:
-            metadata = self._consumer.list_topics(topic, timeout=_REQUEST_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            self._troubles.raise_if_hopeless()
-            raise self._troubles.no_answer(error) from error
+        metadata = topic_metadata(self._consumer, self._troubles, topic).topics[topic]
         if metadata.error is not None or not metadata.partitions:
-            raise TransportError(f"topic {topic} does not exist; is a consumer for that model running?")
+            raise TransportError(
+                f"topic {topic} does not exist, or this user may not see it; is a consumer for that model "
+                "running?"
+            )
         return len(metadata.partitions)
