@@ -1,14 +1,30 @@
 """The `framebus` command: the roof over the programs, the only place that composes them."""
 
+import os
 import sys
+import threading
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from framebus.cli import broker, consume, demo, detect, models, produce, status, tail, topics
+from framebus.cli import (
+    api,
+    bench,
+    broker,
+    consume,
+    dead,
+    demo,
+    detect,
+    models,
+    produce,
+    serve,
+    status,
+    tail,
+    topics,
+)
 from framebus.errors import FramebusError, SettingsError
 from framebus.logs import get_logger, log_is_json
 
@@ -20,12 +36,16 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(topics.app, name="topics")
+app.add_typer(dead.app, name="dead")
+app.add_typer(bench.app, name="bench")
+app.command("api")(api.api)
 app.command("broker")(broker.broker)
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("detect")(detect.detect)
 app.command("tail")(tail.tail)
 app.command("status")(status.status)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 
 
@@ -54,4 +74,13 @@ def main() -> None:
         else:
             console = Console(stderr=True, highlight=False, soft_wrap=True)
             console.print(f"[bold red]error:[/] {escape(str(error))}")
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        _exit(2 if isinstance(error, SettingsError) else 1)
+
+
+def _exit(code: int) -> NoReturn:
+    if any(thread.daemon for thread in threading.enumerate()):
+        # It waits inside librdkafka, whose TLS crashes when the interpreter takes itself down around it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

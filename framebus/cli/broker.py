@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from framebus.environment import load_settings
 from framebus.local_broker import BrokerKind, local_broker
-from framebus.settings import load_settings
 
 
 def broker(

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from framebus.cli.signals import stop_on_signals
+from framebus.environment import load_settings
 from framebus.errors import SettingsError
 from framebus.logs import configure_logs
 from framebus.routes import given_routes, load_routes
-from framebus.settings import ConsumerSettings, load_settings
+from framebus.settings import ConsumerSettings
 
 # How long a worker may take to end after its frames are finished: it commits, and leaves the group.
 _LEAVE_TIMEOUT_S = 20.0
@@ -40,7 +41,7 @@ def consume(
 
     chosen = None if devices is None else parse_devices(devices)
     settings = load_settings(**given_routes(model, routes))
-    load_routes(settings)  # what is wrong in them is said at once
+    all_routes = load_routes(settings)  # what is wrong in them is said at once
     configure_logs(settings.log)
     if chosen is None:
         chosen = default_devices(settings)
@@ -51,10 +52,11 @@ def consume(
         )
         return
     from consumer.app import Consumer
+    from framebus.bus.kafka import KafkaBus
 
     for device in chosen:
         settings = on_device(settings, device)
-    Consumer(settings, engine_name=engine).run(stop)
+    Consumer(settings, KafkaBus(settings.kafka), all_routes, engine_name=engine).run(stop)
 
 
 def _supervise(
@@ -70,11 +72,18 @@ def _supervise(
             number,
             device,
             [*command, "--devices", device],
-            {**os.environ, "FRAMEBUS_CONSUMER__HTTP_PORT": str(port)},
+            {**os.environ, "FRAMEBUS_CONSUMER__HTTP_PORT": str(port), **_instance(settings, number)},
         )
         for number, (device, port) in enumerate(zip(devices, _ports(settings, len(devices)), strict=True))
     ]
     Supervisor(workers, settings.drain_timeout_s + _LEAVE_TIMEOUT_S).run(stop)
+
+
+def _instance(settings: ConsumerSettings, number: int) -> dict[str, str]:
+    """Workers share the settings, and each is a member of the group by itself."""
+    if settings.instance_id is None:
+        return {}
+    return {"FRAMEBUS_CONSUMER__INSTANCE_ID": f"{settings.instance_id}-{number}"}
 
 
 def _ports(settings: ConsumerSettings, count: int) -> Sequence[int]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framebus.detections import Detections, label_of
+from framebus.environment import load_settings
 from framebus.errors import DetectionError, FrameError
 from framebus.frames import EncodedFrame, Frame
 from framebus.logs import configure_logs
 from framebus.model_repository import ModelRepository, StoredModel
 from framebus.routes import load_routes
-from framebus.settings import load_settings
 
 if TYPE_CHECKING:
     from rich.table import Table

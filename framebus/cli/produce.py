@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framebus.cli.signals import stop_on_signals
+from framebus.environment import load_settings
 from framebus.errors import SettingsError
 from framebus.logs import configure_logs
-from framebus.settings import load_settings
 
 if TYPE_CHECKING:
     from producer.camera_spec import CameraSpec

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +14,10 @@ from framebus.bus import Record
 from framebus.bus.kafka import KafkaReader
 from framebus.cli.printable import printable
 from framebus.cli.signals import stop_on_signals
+from framebus.environment import load_settings
 from framebus.logs import configure_logs
 from framebus.routes import given_routes, load_routes
-from framebus.settings import Settings, load_settings
+from framebus.settings import Settings
 from framebus.topics import detections_topic
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Columns:
     def line(self, message: Mapping[str, Any]) -> str:
         """One message: capture time, camera, model, milliseconds from capture to publishing, and objects."""
         objects = ", ".join(
-            f"{found['type']} {found['confidence']:.0%} {_box(found)}" for found in message["objects"]
+            f"{printable(found['type'])} {found['confidence']:.0%} {_box(found)}"
+            for found in message["objects"]
         )
         latency = f"{message['timing']['totalMs']:.0f} ms"
         camera = printable(message["sensorId"])
@@ -150,12 +152,13 @@ def _message(record: Record) -> dict[str, Any] | None:
     """Reads a detection message; says so if it is something else that somebody has published there."""
     from framebus.wire import DETECTIONS_TYPE
 
-    if dict(record.headers).get("ce_type") != DETECTIONS_TYPE.encode():
-        place = f"{record.partition.topic}-{record.partition.number}-{record.offset:06}"
-        typer.echo(f"record {place} is left out: it is no detection message of framebus", err=True)
-        return None
-    message: dict[str, Any] = orjson.loads(record.value)
-    return message
+    if dict(record.headers).get("ce_type") == DETECTIONS_TYPE.encode():
+        with suppress(orjson.JSONDecodeError):
+            message: dict[str, Any] = orjson.loads(record.value)
+            return message
+    place = f"{record.partition.topic}-{record.partition.number}-{record.offset:06}"
+    typer.echo(f"record {place} is left out: it is no detection message of framebus", err=True)
+    return None
 
 
 def _annotated_frames(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from framebus.settings import load_settings
+from framebus.environment import load_settings
+from framebus.logs import configure_logs
 
 app = typer.Typer(help="Create the topics that framebus needs.", no_args_is_help=True)
 
@@ -37,21 +38,25 @@ def create(
         int | None, typer.Option(min=-1, help="Copies of each partition; -1: the broker's default.")
     ] = None,
 ) -> None:
-    """Create the topics for frames, dead letters and detections; those that exist stay as they are."""
+    """Create the topics of frames, dead letters, detections and control; leave those that exist."""
     from framebus.bus.kafka import KafkaAdmin
     from framebus.routes import given_routes, load_routes
-    from framebus.topics import topic_specs
+    from framebus.topics import control_topic_specs, topic_specs
 
     wished = {"partitions": partitions, "replication_factor": replication_factor}
     settings = load_settings(
         topics={name: value for name, value in wished.items() if value is not None},
         **given_routes(None, routes),
     )
+    configure_logs(settings.log)
     admin = KafkaAdmin(settings.kafka)
     loaded = load_routes(settings)
     # Producers publish to this one, unless told otherwise; what matches a regular expression is the user's.
     frames = topic or loaded.topics or [settings.topics.frames]
-    specs = topic_specs(settings.topics, *(model or loaded.models), frames=frames)
+    specs = [
+        *topic_specs(settings.topics, *(model or loaded.models), frames=frames),
+        *control_topic_specs(settings.topics),
+    ]
     created = admin.create_topics(specs)
     existing = admin.partition_counts()
     for spec in specs:

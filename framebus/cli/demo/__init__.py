@@ -13,11 +13,12 @@ from rich.console import Console
 from framebus import samples
 from framebus.cli.models import fetch_with_progress
 from framebus.cli.signals import stop_on_signals
+from framebus.environment import load_settings
 from framebus.errors import FramebusError, SampleError
 from framebus.local_broker import BrokerKind, local_broker
 from framebus.logs import configure_logs
 from framebus.model_repository import ModelRepository
-from framebus.settings import LogSettings, Settings, load_settings
+from framebus.settings import LogSettings, Settings
 
 MODELS = ("coco", "pedestrian")
 """The first is taken where it can be had, else the second."""

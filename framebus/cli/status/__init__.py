@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from framebus.environment import load_settings
 from framebus.errors import TopicMissingError
 from framebus.logs import configure_logs
 from framebus.routes import Routes, given_routes, group_id, load_routes
-from framebus.settings import Settings, load_settings
+from framebus.settings import Settings
 from framebus.topics import detections_topic
 
 if TYPE_CHECKING:
