@@ -1,5 +1,6 @@
 """What many tests share: real brokers, one of each kind for the whole run, and the samples."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,11 +8,20 @@ import pytest
 import structlog
 
 from framebus.cli.models import fetch_with_progress
-from framebus.local_broker import BrokerKind, LocalBroker, local_broker, why_no_apache
+from framebus.environment import load_settings
+from framebus.local_broker import BrokerKind, LocalBroker, local_broker, ports, why_no_apache
 from framebus.model_repository import ModelRepository, StoredModel
 from framebus.resources import cache_directory
 from framebus.samples import fetch, lacking, read_samples
-from framebus.settings import load_settings
+
+# Each of the processes that run tests at once picks ports of its own: a broker that a test has stopped is to
+# find its port free again.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    number, count = (
+        os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"),
+        os.environ["PYTEST_XDIST_WORKER_COUNT"],
+    )
+    ports._CANDIDATES = ports._CANDIDATES[int(number) :: int(count)]
 
 
 @pytest.fixture(autouse=True)

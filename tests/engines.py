@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from consumer.engines.engine import EngineReport
 from framebus.detections import Detections
 from framebus.errors import DetectionError
 from framebus.frames import Image
@@ -36,15 +37,18 @@ class ScriptedEngine:
         delay_s: How long a call takes.
         gate: A call waits until this is set.
         calls: The number of pictures of each call so far.
+        closed: How often it was closed; it is not used after.
     """
 
     preferred_batch_size: int = 8
     concurrency: int = 1
     device: str = "CPU"
+    report: EngineReport = field(default_factory=lambda: EngineReport("scripted"))
     delay_s: float = 0.0
     poison: Callable[[Image], bool] = lambda _: False
     gate: threading.Event = field(default_factory=threading.Event)
     calls: list[int] = field(default_factory=list)
+    closed: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -53,14 +57,16 @@ class ScriptedEngine:
         """Nothing to load."""
 
     def close(self) -> None:
-        """Nothing to free."""
+        """See `closed`."""
+        self.closed += 1
 
     def batch_key(self, image: Image) -> Hashable:
         """Equal sizes share a call."""
         return image.shape
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
+    def detect(self, images: Sequence[Image], least_score: float = 0.0) -> list[Detections]:
         """See the class."""
+        assert not self.closed
         assert len({image.shape for image in images}) == 1
         self.gate.wait()
         time.sleep(self.delay_s)

@@ -22,13 +22,15 @@ def flying(
 ) -> FlyingFrame:
     """A frame that was just polled."""
     now_ms = time.time_ns() // 10**6
+    read = record(
+        value, key=camera_id.encode(), partition=partition, offset=offset, timestamp_ms=now_ms - age_ms
+    )
     return FlyingFrame(
-        record=record(
-            value, key=camera_id.encode(), partition=partition, offset=offset, timestamp_ms=now_ms - age_ms
-        ),
+        record=read,
         route=Route(
             topic="frames", models=["test-model"], freshness=freshness, max_frame_age_ms=max_frame_age_ms
         ),
+        order_key=read.partition if freshness == "all" else (read.partition, read.key),
         offsets=OffsetTracker(),
         in_flight=Limit(1_000, 10**9),
         polled_at=time.monotonic(),

@@ -10,10 +10,12 @@ from prometheus_client import CollectorRegistry
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
 from consumer.pipeline import Pipeline
+from consumer.turn import Turn
 from framebus.bus import Delivery, Headers, OutgoingRecord, Partition, Record
 from framebus.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
+from framebus.environment import load_settings
 from framebus.routes import load_routes
-from framebus.settings import Settings, load_settings
+from framebus.settings import Settings
 from framebus.topics import topic_specs
 from tests.engines import ScriptedEngine, stored_model
 
@@ -47,6 +49,7 @@ class Run:
         model: str = MODEL,
         producer: MemoryProducer | None = None,
         consumer: MemoryConsumer | None = None,
+        alone: Turn | None = None,
     ) -> None:
         self.model = model
         self.registry = CollectorRegistry()
@@ -58,6 +61,7 @@ class Run:
             consumer=consumer or MemoryConsumer(bus, model),
             producer=MemoryProducer(bus) if producer is None else producer,
             metrics=ConsumerMetrics(self.registry, max_cameras=100),
+            alone=alone,
         )
         self.stop = threading.Event()
         self.failure: BaseException | None = None
@@ -131,7 +135,8 @@ def read(bus: MemoryBus, topic: str, count: int, timeout_s: float = 20) -> list[
 
 def committed(bus: MemoryBus, model: str = MODEL) -> dict[Partition, int]:
     """What a model's group has committed, where there are frames."""
-    return {partition: bus.committed(model, partition) for partition in all_read(bus)}
+    stored = {partition: bus.committed(model, partition) for partition in all_read(bus)}
+    return {partition: committed.offset if committed else 0 for partition, committed in stored.items()}
 
 
 def all_read(bus: MemoryBus) -> dict[Partition, int]:

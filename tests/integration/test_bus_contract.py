@@ -3,54 +3,21 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 
 import pytest
 
 from framebus.bus import (
-    BusAdmin,
     BusConsumer,
-    BusProducer,
+    Committed,
     Delivery,
     OutgoingRecord,
     Partition,
     Record,
     TopicSpec,
 )
-from framebus.bus.kafka import KafkaAdmin, KafkaConsumer, KafkaProducer
-from framebus.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
 from framebus.errors import TransportError
-from framebus.local_broker import LocalBroker
-from tests.kafka import kafka_settings, unique
-
-TIMEOUT_S = 40.0
-
-
-@dataclass
-class Bus:
-    """Clients of one bus, all in one group."""
-
-    name: str
-    admin: BusAdmin
-    new_consumer: Callable[[], BusConsumer]
-    new_producer: Callable[[], BusProducer]
-
-
-def memory() -> Bus:
-    bus = MemoryBus()
-    return Bus("memory", bus, lambda: MemoryConsumer(bus, "group"), lambda: MemoryProducer(bus))
-
-
-def kafka(broker: LocalBroker) -> Bus:
-    settings = kafka_settings(broker)
-    # A topic that is not there is given up after this, instead of after half a minute.
-    patience = {"topic.metadata.propagation.max.ms": "2000"}
-    return Bus(
-        broker.kind,
-        KafkaAdmin(settings),
-        lambda: KafkaConsumer(settings),
-        lambda: KafkaProducer(settings, **patience),
-    )
+from tests.integration.buses import TIMEOUT_S, Bus, kafka, memory, publish
+from tests.kafka import unique
 
 
 @pytest.fixture(params=["memory", "tansu", "apache"])
@@ -110,15 +77,6 @@ def join(bus: Bus, topic: str) -> Iterator[Callable[[], Member]]:
             return Member(members.enter_context(closing(bus.new_consumer())), topic)
 
         yield member
-
-
-def publish(bus: Bus, topic: str, *records: tuple[bytes | None, bytes]) -> list[Delivery]:
-    deliveries: list[Delivery] = []
-    with closing(bus.new_producer()) as producer:
-        for key, value in records:
-            assert producer.publish(OutgoingRecord(topic, key, value, (("n", b"1"),)), deliveries.append)
-        assert producer.flush(TIMEOUT_S) == 0
-    return deliveries
 
 
 def test_topics_are_created_once(bus: Bus) -> None:
@@ -284,6 +242,68 @@ def test_the_next_member_reads_on_from_the_commit(bus: Bus, topic: str, join: Ca
     assert sorted(first.revoked) == sorted(first.assigned)
 
     assert [int(record.value) for record in join().read(6)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_what_a_group_has_stored_is_told_with_its_note(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    if bus.name == "tansu":
+        pytest.skip("Tansu keeps no notes")
+    [delivery, *_] = publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(10)))
+    partition = delivery.partition
+    assert partition is not None
+    member = join()
+    member.read(4)
+    every = sorted(member.assigned)
+    assert member.consumer.committed(every) == {}
+
+    member.consumer.commit({partition: 4}, "attempt 1")
+    member.poll_until(lambda: member.committed == {partition: 4})
+    assert member.consumer.committed(every) == {partition: Committed(4, "attempt 1")}
+
+    member.consumer.commit({partition: 5})
+    member.poll_until(lambda: member.committed == {partition: 5})
+    assert member.consumer.committed(every) == {partition: Committed(5)}
+
+
+def test_the_next_member_finds_offset_and_note(bus: Bus, topic: str, join: Callable[[], Member]) -> None:
+    if bus.name == "tansu":
+        pytest.skip("Tansu keeps no notes")
+    [delivery, *_] = publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(10)))
+    assert delivery.partition is not None
+    first = join()
+    first.read(1)
+    first.consumer.commit({delivery.partition: 3}, "alone")
+    first.poll_until(lambda: first.committed == {delivery.partition: 3})
+    first.consumer.close()
+    second = join()
+
+    assert [int(record.value) for record in second.read(7)] == list(range(3, 10))
+    assert second.consumer.committed([delivery.partition]) == {delivery.partition: Committed(3, "alone")}
+
+
+def test_a_poll_that_tells_of_new_partitions_returns_nothing_yet(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    publish(bus, topic, *((b"cam-1", str(n).encode()) for n in range(5)))
+    member = join()
+    deadline = time.monotonic() + TIMEOUT_S
+    while not member.assigned:
+        assert time.monotonic() < deadline
+        assert member.consumer.poll(10, 1) == []
+
+    assert [int(record.value) for record in member.read(5)] == list(range(5))
+
+
+def test_who_has_joined_is_a_member_and_who_has_not_is_none(
+    bus: Bus, topic: str, join: Callable[[], Member]
+) -> None:
+    with closing(bus.new_consumer()) as stranger:
+        assert stranger.membership() is None or bus.name == "memory"
+    member = join()
+    member.poll_until(lambda: len(member.assigned) == 4)
+
+    assert member.consumer.membership() is not None
 
 
 def test_high_watermarks_are_the_offsets_after_the_newest_records(

@@ -12,13 +12,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, To
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from framebus.environment import load_settings
 from framebus.errors import SettingsError, TransportError
 from framebus.local_broker import ApacheBroker, BrokerKind, LocalBroker, local_broker, why_no_apache
 from framebus.local_broker.java import resolve_jars
 from framebus.local_broker.ports import answers, free_ports, require_free
 from framebus.local_broker.process import ProcessBroker
 from framebus.resources import cache_directory
-from framebus.settings import load_settings
 
 PICTURE = os.urandom(9 * 2**20)  # larger than Kafka's default limit of 1 MB
 

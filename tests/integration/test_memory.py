@@ -34,9 +34,9 @@ ALLOWED_BYTES = 300 * 2**20
 class OneFrameASecond(ScriptedEngine):
     """An engine that needs a second for each picture."""
 
-    def detect(self, images):  # type: ignore[no-untyped-def]
+    def detect(self, images, least_score=0.0):  # type: ignore[no-untyped-def]
         self.delay_s = len(images)
-        return super().detect(images)
+        return super().detect(images, least_score)
 
 
 def consume(settings: Settings, joined: Event) -> None:

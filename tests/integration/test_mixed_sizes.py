@@ -26,11 +26,11 @@ from PIL import Image as PillowImage
 from consumer.engines.tensorflow_detection import TensorFlowDetectionEngine
 from framebus.bus.kafka import KafkaProducer
 from framebus.detections import Detections, Thresholds
+from framebus.environment import load_settings
 from framebus.frames import EncodedFrame, Image
 from framebus.local_broker import LocalBroker
 from framebus.model_repository import ModelRepository
 from framebus.samples import fetch, lacking, read_samples
-from framebus.settings import load_settings
 from framebus.wire import detections_from_json, encode_frame
 from tests.e2e.consumer_process import ConsumerProcess
 from tests.picture_kinds import KINDS

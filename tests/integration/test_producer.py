@@ -17,11 +17,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from framebus.bus import TopicSpec
 from framebus.bus.kafka import KafkaAdmin
+from framebus.environment import load_settings
 from framebus.errors import TransportError
 from framebus.images import decode
 from framebus.local_broker import BrokerKind, LocalBroker, TansuBroker, local_broker, why_no_apache
 from framebus.local_broker.ports import free_ports
-from framebus.settings import ProducerSettings, Settings, TopicSettings, load_settings
+from framebus.settings import ProducerSettings, Settings, TopicSettings
 from producer.app import Producer
 from producer.camera_spec import CameraSpec
 from producer.cameras.camera import Picture

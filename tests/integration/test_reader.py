@@ -1,5 +1,6 @@
 """Reading as an onlooker."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -186,3 +187,33 @@ def test_a_group_is_described_while_it_lives_and_afterwards(
         assert alive.members is not None
         [member] = alive.members
         assert (set(member.partitions), member.host) == (partitions, "127.0.0.1")
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+def test_a_reader_is_not_deaf_to_a_topic_that_was_deleted_and_made_anew(
+    apache: LocalBroker, from_start: bool
+) -> None:
+    kafka = kafka_settings(apache)
+    topic = create_topic(kafka)
+    publish(kafka, topic, [b"old-%d" % number for number in range(20)])
+    deleting = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    with closing(KafkaReader(kafka)) as reader:
+        reader.follow([topic], from_start=from_start)
+        if from_start:
+            assert len(list(read(reader, 20))) == 20
+        for future in deleting.delete_topics([topic]).values():
+            future.result(timeout=30)
+        deadline_s = time.monotonic() + 30
+        while not KafkaAdmin(kafka).create_topics([TopicSpec(topic, 1, 1, {})]):
+            assert time.monotonic() < deadline_s
+        publish(kafka, topic, [b"new"])
+
+        heard: list[bytes] = []
+        has_lost = False
+        while not heard and not has_lost:
+            assert time.monotonic() < deadline_s, "it neither reads on nor says that it cannot"
+            try:
+                heard = [record.value for record in reader.poll(100, 0.2)]
+            except TransportError:
+                has_lost = True
+        assert has_lost or heard == [b"new"]

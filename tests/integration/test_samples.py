@@ -23,7 +23,7 @@ def test_pedestrian_is_a_model_that_opens(settings: Settings) -> None:
     model = ModelRepository(settings.models_dir).open("pedestrian")
     assert model.folder == folder
     assert model.labels == {1: "person"}
-    assert model.config.model_dump() == {
+    assert model.config.model_dump(exclude_none=True) == {
         "inference_engine_name": "tensorflow_detection",
         "confidence": 60,
         "predictions": 15,

@@ -186,8 +186,8 @@ def test_a_topic_that_is_missing_is_named_and_the_rest_is_shown(installation: In
     seen = json.loads(done.stdout)
     assert done.returncode == 3
     assert (
-        "topic absent does not exist; create it with `framebus topics create --topic absent`"
-        in seen["problems"]
+        "topic absent does not exist, or this user may not see it; "
+        "create it with `framebus topics create --topic absent`" in seen["problems"]
     )
     assert [topic["topic"] for topic in seen["models"][0]["topics"]] == [installation.frames]
 

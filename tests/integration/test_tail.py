@@ -22,6 +22,7 @@ from framebus.frames import Image
 from framebus.images import encode_jpeg
 from framebus.local_broker import LocalBroker
 from framebus.settings import KafkaSettings
+from framebus.wire import DETECTIONS_TYPE
 from tests.integration.published import BOX, HEIGHT, WIDTH, Publisher
 from tests.kafka import kafka_settings, unique
 from tests.pictures import jpeg
@@ -49,6 +50,8 @@ def model(kafka: KafkaSettings) -> str:
     create_topics(kafka, frames, f"detections.{model}")
     with closing(KafkaProducer(kafka)) as producer:
         assert producer.publish(OutgoingRecord(f"detections.{model}", b"gate", b"a picture"))
+        cut_off = (("ce_type", DETECTIONS_TYPE.encode()),)
+        assert producer.publish(OutgoingRecord(f"detections.{model}", b"gate", b'{"version":', cut_off))
         assert producer.flush(30) == 0
     with Publisher(kafka) as publisher:
         for camera, found in SEEN.items():
@@ -159,6 +162,7 @@ def test_what_is_no_detection_message_is_left_out_and_said(kafka: KafkaSettings,
 
     assert done.returncode == 0
     assert "000000 is left out: it is no detection message" in done.stderr
+    assert "000001 is left out: it is no detection message" in done.stderr
 
 
 def test_by_default_all_models_of_the_routes_are_shown(kafka: KafkaSettings, model: str, filmed: str) -> None:

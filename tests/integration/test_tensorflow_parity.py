@@ -14,11 +14,12 @@ import pytest
 
 from consumer.engines.tensorflow_detection import TensorFlowDetectionEngine
 from framebus.detections import Detections, Thresholds
+from framebus.environment import load_settings
 from framebus.frames import Image
 from framebus.model_repository import ModelRepository, StoredModel
 from framebus.resources import cache_directory
 from framebus.samples import fetch, lacking, read_samples
-from framebus.settings import Settings, load_settings
+from framebus.settings import Settings
 from tests.engines import stored_model
 from tests.tools import detection_graphs
 from tests.tools.detection_graphs import GRAPHS, DetectionGraph

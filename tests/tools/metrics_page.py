@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from consumer.metrics import ConsumerMetrics
+from control_api.metrics import ApiMetrics
 from producer.metrics import CameraStates, ProducerMetrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -14,9 +15,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 _HEAD = """\
 # Metrics
 
-Every program has an HTTP port (`FRAMEBUS_CONSUMER__HTTP_PORT`, `FRAMEBUS_PRODUCER__HTTP_PORT`) with
-`/metrics` for Prometheus, `/healthz` (200 while the program lives) and `/readyz` (200 while it does its work,
-else 503 and why not).
+Every program has an HTTP port (`FRAMEBUS_CONSUMER__HTTP_PORT`, `FRAMEBUS_PRODUCER__HTTP_PORT`,
+`FRAMEBUS_API__PORT`) with `/metrics` for Prometheus, `/healthz` (200 while the program lives) and `/readyz`
+(200 while it does its work, else 503 and why not).
 
 The label `camera` names the first cameras seen (`..._METRICS_CAMERAS` of them, 200 by default); the rest is
 `other`.
@@ -29,7 +30,11 @@ def render() -> str:
     """The page."""
     lines = [_HEAD]
     producer = ProducerMetrics(CollectorRegistry(), 1)
-    for title, metrics in (("Consumer", ConsumerMetrics(CollectorRegistry(), 1)), ("Producer", producer)):
+    for title, metrics in (
+        ("Consumer", ConsumerMetrics(CollectorRegistry(), 1)),
+        ("Producer", producer),
+        ("Control API", ApiMetrics(CollectorRegistry())),
+    ):
         lines += [f"## {title}", "", "| metric | kind | labels | |", "| --- | --- | --- | --- |"]
         for metric in vars(metrics).values():
             if isinstance(metric, MetricWrapperBase):

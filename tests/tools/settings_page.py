@@ -21,6 +21,11 @@ options are written by their own names, as JSON, or one by one with `_` for `.`:
     FRAMEBUS_KAFKA__OPTIONS='{"security.protocol": "SSL", "ssl.ca.location": "ca.pem"}'
     FRAMEBUS_KAFKA__CONSUMER_OPTIONS__SESSION_TIMEOUT_MS=30000
 
+A secret may stand in a file: with `_FILE` (`.file` in JSON) behind its name, an option is what the file
+holds, without the end of the last line. [Security](security.md) has more.
+
+    FRAMEBUS_KAFKA__OPTIONS__SASL_PASSWORD_FILE=/run/secrets/kafka
+
 This page is written by `python -m tests.tools.settings_page`.
 """
 
@@ -35,12 +40,14 @@ def render() -> str:
         else:
             lines.append(_row(PREFIX + name.upper(), field))
     for name, group in groups.items():
-        lines += ["", f"## {name.capitalize()}", "", (group.__doc__ or "").strip(), "", *_TABLE_HEAD]
+        title = _TITLES.get(name, name.capitalize())
+        lines += ["", f"## {title}", "", (group.__doc__ or "").strip(), "", *_TABLE_HEAD]
         for child, field in group.model_fields.items():
             lines.append(_row(f"{PREFIX}{name}{DELIMITER}{child}".upper(), field))
     return "\n".join(lines) + "\n"
 
 
+_TITLES = {"api": "Control API", "tensorflow": "TensorFlow"}
 _TABLE_HEAD = ("| variable | default | |", "| --- | --- | --- |")
 
 

@@ -22,11 +22,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from framebus.environment import load_settings
 from framebus.local_broker import BrokerKind, local_broker
 from framebus.logs import configure_logs
 from framebus.resources import cache_directory
 from framebus.samples import fetch, read_samples
-from framebus.settings import KafkaSettings, load_settings
+from framebus.settings import KafkaSettings
 from tests.tools.camera_load.bench import Bench, served_frames_per_s
 from tests.tools.camera_load.cameras import play_cameras
 from tests.tools.camera_load.fairness import fairness

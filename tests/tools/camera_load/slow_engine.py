@@ -14,9 +14,9 @@ SLOWNESS = 10
 class SlowEngine(TensorFlowDetectionEngine):
     """Sleeps after each call, as if another device were at work, for that takes no core from other models."""
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
+    def detect(self, images: Sequence[Image], least_score: float = 0.0) -> list[Detections]:
         """Finds the same, later."""
         started_s = time.monotonic()
-        detections = super().detect(images)
+        detections = super().detect(images, least_score)
         time.sleep((time.monotonic() - started_s) * (SLOWNESS - 1))
         return detections

@@ -61,3 +61,45 @@ def test_in_whatever_order_frames_finish_no_unfinished_one_is_passed(order: list
         finished.add(offset)
         next_offset = offsets.next_offset()
         assert next_offset == next(n for n in range(9) if n not in finished)
+
+
+def test_a_commit_never_goes_back_behind_what_is_stored() -> None:
+    offsets = OffsetTracker()
+    offsets.admit(5)
+    offsets.finish(5)
+    offsets.committed(8)  # a note was stored where the next frame stands, behind a gap
+    offsets.admit(8)
+    assert offsets.to_commit() is None
+
+    offsets.finish(8)
+    assert offsets.to_commit() == 9
+
+
+def test_late_word_of_an_older_commit_changes_nothing() -> None:
+    offsets = OffsetTracker()
+    for offset in (0, 1):
+        offsets.admit(offset)
+        offsets.finish(offset)
+    offsets.committed(2)
+    offsets.committed(1)
+
+    assert offsets.to_commit() is None
+
+
+@given(
+    st.lists(st.integers(0, 30), unique=True, min_size=1).map(sorted), st.sets(st.integers(0, 30)), st.data()
+)
+def test_what_is_about_to_finish_is_counted_as_if_it_had(
+    admitted: list[int], finished: set[int], data: st.DataObject
+) -> None:
+    finishing = data.draw(st.sets(st.sampled_from(admitted)))
+    asked, told = OffsetTracker(), OffsetTracker()
+    for offsets in (asked, told):
+        for offset in admitted:
+            offsets.admit(offset)
+            if offset in finished:
+                offsets.finish(offset)
+    for offset in finishing - finished:
+        told.finish(offset)
+
+    assert asked.to_commit(finishing) == told.to_commit()

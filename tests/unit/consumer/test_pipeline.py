@@ -308,7 +308,7 @@ def test_what_is_too_large_to_publish_ends_as_a_dead_letter_that_fits(bus: Memor
 
 def test_a_bug_in_a_stage_ends_the_run_and_commits_nothing(bus: MemoryBus) -> None:
     class BrokenEngine(ScriptedEngine):
-        def detect(self, images: object) -> list[object]:  # type: ignore[override]
+        def detect(self, images: object, least_score: float = 0.0) -> list[object]:  # type: ignore[override]
             raise ZeroDivisionError("a bug")
 
     publish(bus, jpeg())

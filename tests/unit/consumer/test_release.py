@@ -1,3 +1,5 @@
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,3 +112,36 @@ def test_where_only_the_latest_counts_no_camera_waits_for_another() -> None:
     complete(release, slow)
     assert published == [quick]
     assert discarded == [next_slow, slow]
+
+
+@given(st.lists(st.sampled_from(["admit", "complete", "leave out", "abandon"]), max_size=60), st.randoms())
+def test_whatever_happens_when_each_frame_has_one_end_and_those_published_are_in_order(
+    deeds: list[str], random: Random
+) -> None:
+    left_out: list[FlyingFrame] = []
+    published: list[FlyingFrame] = []
+    discarded: list[FlyingFrame] = []
+    release = Release(published.append, discarded.append)
+    waiting: list[FlyingFrame] = []
+    abandoned: set[FlyingFrame] = set()
+    for offset, deed in enumerate(deeds):
+        if deed == "admit":
+            waiting.append(flying(0, offset))
+            release.admit(waiting[-1])
+        elif deed == "abandon":
+            release.abandon(Partition("frames", 0))
+            abandoned.update(waiting)
+        elif waiting:
+            frame = waiting.pop(random.randrange(len(waiting)))
+            if deed == "complete":
+                complete(release, frame)
+            else:
+                release.leave_out(frame)
+                left_out.append(frame)
+    for frame in random.sample(waiting, len(waiting)):
+        complete(release, frame)
+
+    ends = published + discarded + left_out
+    assert len(ends) == len(set(ends)) == deeds.count("admit")
+    assert [frame.record.offset for frame in published] == sorted(frame.record.offset for frame in published)
+    assert not abandoned & set(published)

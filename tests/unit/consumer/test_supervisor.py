@@ -83,15 +83,20 @@ def supervisor_process(*diaries: Diary) -> Iterator[subprocess.Popen[bytes]]:
 
 def run_to_its_end(worker: Worker) -> dict[str, Any]:
     """Looks after a worker until its process is started and has ended; returns what was logged of the end."""
+    wait_until(lambda: _looked_after(worker).pid is not None)
+    return look_after_to_its_end(worker)
 
-    def look_after() -> Worker:
-        worker.look_after()
-        return worker
 
+def look_after_to_its_end(worker: Worker) -> dict[str, Any]:
+    """Looks after a worker whose process was started until that has ended; returns what was logged of it."""
     with capture_logs() as logs:
-        wait_until(lambda: look_after().pid is not None)
-        wait_until(lambda: look_after().pid is None)
+        wait_until(lambda: _looked_after(worker).pid is None)
     return dict(logs[-1])
+
+
+def _looked_after(worker: Worker) -> Worker:
+    worker.look_after()
+    return worker
 
 
 @pytest.mark.parametrize(("ending", "in_words"), ENDINGS)
@@ -129,7 +134,7 @@ def test_a_worker_that_ran_for_a_while_has_all_its_attempts_again(diary: Diary) 
         assert unsteady.pid is not None
         clock.now_s += ran_for_s
         os.kill(unsteady.pid, signal.SIGKILL)
-        assert run_to_its_end(unsteady)["failures_in_a_row"] == failures
+        assert look_after_to_its_end(unsteady)["failures_in_a_row"] == failures
 
 
 def test_workers_that_all_fail_are_given_up(diary: Diary, other_diary: Diary) -> None:

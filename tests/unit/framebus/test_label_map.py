@@ -69,7 +69,7 @@ def test_reads_labels_ascending_by_id(label_map: Path, text: str, labels: dict[i
         ),
         (b"item { id: 1 name: 'caf\xe9' }", "not UTF-8 at byte 23", "save it as UTF-8"),
         (b"item { id: 1 name: '\\377' }", "line 1", REMEDY),
-        (b"a {" * 5000, "nested too deeply", REMEDY),
+        (b"a {\n" * 5000, "nested too deeply", REMEDY),
     ],
 )
 def test_refuses_what_is_no_label_map(label_map: Path, data: bytes, why: str, remedy: str) -> None:
@@ -80,6 +80,52 @@ def test_refuses_what_is_no_label_map(label_map: Path, data: bytes, why: str, re
     assert message.startswith(f"{label_map}: ")
     assert why in message
     assert remedy in message
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "x: [" + "1," * 300_000 + "1]",
+            "line 1 has 600006 characters, 10000 is the most; write each item on",
+        ),
+        ("item { id: 1 name: '" + "a" * 20_000 + "' }", "line 1 has 20023 characters"),
+        ("# labels\n" * 500_000, "4500000 bytes, 4194304 is the most; write an item per class"),
+    ],
+)
+def test_refuses_what_would_take_for_ever_to_read(label_map: Path, text: str, why: str) -> None:
+    label_map.write_text(text)
+    with pytest.raises(ModelError, match=why):
+        read_label_map(label_map)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "item { id: 1 name: '" + "a" * 9_000,
+            f"line 1, column 20: String missing ending quote: .'aaa.*; {REMEDY}",
+        ),
+        (
+            f"item {{ id: {'9' * 9_000} name: 'a' }}",
+            f"line 1, column 12: Couldn't parse integer: 999.*; {REMEDY}",
+        ),
+        (f"item {{ name: '{'a' * 9_000}' }}", r"item 1 \(aaa.* has no id"),
+        (f"item {{ id: 1 name: '{'a' * 9_000}' }}\n" * 2, "id 1 is both 'aaa.*' and 'aaa.*'; give each"),
+        ("x: " + "-" * 9_000, rf"{FILE_NAME}: Invalid field value: ---.*; {REMEDY}"),
+    ],
+)
+def test_says_what_is_wrong_without_quoting_all_of_it(label_map: Path, text: str, why: str) -> None:
+    label_map.write_text(text)
+    with pytest.raises(ModelError, match=why) as refusal:
+        read_label_map(label_map)
+    assert len(str(refusal.value)) < 1_000
+
+
+def test_reads_as_many_classes_as_there_are(label_map: Path) -> None:
+    labels = {class_id: f"class {class_id}" for class_id in range(20_000)}
+    label_map.write_text("".join(f"item {{ id: {n} name: '{name}' }}\n" for n, name in labels.items()))
+    assert read_label_map(label_map) == labels
 
 
 def test_says_that_the_file_is_missing(label_map: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framebus.errors import ModelError
-from framebus.model_config import read_model_config
+from framebus.model_config import config_stamp, read_model_config
 
 VALID: dict[str, Any] = {"inference_engine_name": "tensorflow_detection", "confidence": 60, "predictions": 15}
 
@@ -35,6 +36,13 @@ def test_keeps_keys_that_it_does_not_know(tmp_path: Path) -> None:
     assert read_model_config(tmp_path).model_dump(exclude_none=True) == written
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_reads_what_a_model_is_to_be_computed_in(tmp_path: Path, precision: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(VALID | {"precision": precision}))
+    assert read_model_config(tmp_path).precision == precision
+
+
 def test_reads_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(VALID), encoding="utf-8-sig")
     assert read_model_config(tmp_path).predictions == 15
@@ -58,6 +66,8 @@ def test_reads_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
         ({"predictions": 1.5}, "predictions: Input should be a valid integer"),
         ({"predictions": True}, "predictions: Input should be a valid integer"),
         ({"predictions": None}, "predictions: Input should be a valid integer"),
+        ({"precision": "f16"}, "precision: Input should be 'f32' or 'bf16'"),
+        ({"precision": "BF16"}, "precision: Input should be 'f32' or 'bf16'"),
         ({"number_of_classes": 0}, "number_of_classes: Input should be greater than or equal to 1"),
         ({"network": ["ssd"]}, "network: Input should be a valid string"),
     ],
@@ -147,3 +157,44 @@ def test_any_bytes_are_a_config_or_a_model_error(scratch: Path, data: bytes) -> 
     assert 0 <= config.confidence <= 100
     assert config.predictions >= 1
     assert config.inference_engine_name
+
+
+def test_the_stamp_of_a_config_changes_whenever_the_file_does(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    stamps = [config_stamp(tmp_path)]
+    path.write_text(json.dumps(VALID))
+    stamps.append(config_stamp(tmp_path))
+    path.write_text(json.dumps(VALID | {"confidence": 61.5}))
+    stamps.append(config_stamp(tmp_path))
+    os.utime(path, ns=(0, 12_345))  # of the same size, and written at another time
+    stamps.append(config_stamp(tmp_path))
+    new = tmp_path / "config.json.new"  # as many editors save
+    new.write_bytes(path.read_bytes())
+    os.utime(new, ns=(0, 12_345))
+    new.replace(path)
+    stamps.append(config_stamp(tmp_path))
+    path.rename(tmp_path / "Config.json")
+    (tmp_path / "config.json").write_text("{}")
+    stamps.append(config_stamp(tmp_path))
+
+    assert len(set(stamps)) == len(stamps)
+
+
+def test_the_stamp_of_a_config_that_nobody_touched_stays(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(VALID))
+    before = config_stamp(tmp_path)
+    (tmp_path / "frozen_inference_graph.pb").write_bytes(b"graph")
+    read_model_config(tmp_path)
+
+    assert config_stamp(tmp_path) == before
+
+
+def test_a_folder_that_is_gone_has_a_stamp_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(VALID))
+    before = config_stamp(folder)
+    (folder / "config.json").unlink()
+    folder.rmdir()
+
+    assert config_stamp(folder) not in (None, before)

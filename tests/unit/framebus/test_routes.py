@@ -4,9 +4,10 @@ import pytest
 
 from framebus.bus import TopicSpec
 from framebus.bus.memory import MemoryBus
+from framebus.environment import load_settings
 from framebus.errors import SettingsError, TopicMissingError
 from framebus.routes import Route, Routes, ensure_consumer_topics, group_id, load_routes
-from framebus.settings import KafkaSettings, TopicSettings, load_settings
+from framebus.settings import KafkaSettings, TopicSettings
 
 TOPICS = TopicSettings(partitions=6)
 
@@ -191,7 +192,7 @@ def test_without_the_topics_of_frames_nothing_is_created_and_the_remedy_is_told(
     bus.create_topics([frames_topic("day", 4)])
 
     with pytest.raises(
-        TopicMissingError, match=r"topic night does not exist; .*`framebus topics create --topic night`"
+        TopicMissingError, match=r"topic night does not exist.*`framebus topics create --topic night`"
     ):
         ensure_consumer_topics(bus, routes(("day", ["a"]), ("night", ["a"])), TOPICS)
 

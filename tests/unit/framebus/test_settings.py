@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from framebus.environment import load_settings
 from framebus.errors import SettingsError
-from framebus.settings import Settings, load_settings
+from framebus.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +152,7 @@ def test_an_unknown_group_is_refused_with_all_groups(monkeypatch: pytest.MonkeyP
     message = refusal()
 
     assert message.startswith("FRAMEBUS_WEBSITE__COLOUR is no setting of framebus; known are ")
-    assert "FRAMEBUS_CONSUMER, FRAMEBUS_KAFKA, " in message
+    assert "FRAMEBUS_CONSUMER, FRAMEBUS_CONTROL, FRAMEBUS_DELIVERY, FRAMEBUS_KAFKA, " in message
 
 
 @pytest.mark.parametrize(("name", "value"), [("nonsense", 1), ("log", {"nonsense": 1})])
@@ -191,13 +192,13 @@ def test_variables_of_other_programs_are_no_matter(monkeypatch: pytest.MonkeyPat
 def test_every_option_of_the_kafka_clients_can_be_written_in_three_ways(
     monkeypatch: pytest.MonkeyPatch, group: str
 ) -> None:
-    monkeypatch.setenv(f"FRAMEBUS_KAFKA__{group}", '{"ssl.ca.location": "/ca.pem", "linger.ms": 20}')
+    monkeypatch.setenv(f"FRAMEBUS_KAFKA__{group}", '{"ssl.cipher.suites": "ALL", "linger.ms": 20}')
     monkeypatch.setenv(f"FRAMEBUS_KAFKA__{group}__SECURITY_PROTOCOL", "SSL")
     monkeypatch.setenv(f"FRAMEBUS_KAFKA__{group}__sasl.username", "me")
     monkeypatch.setenv(f"FRAMEBUS_KAFKA__{group}__LOG_LEVEL", "7")
 
     assert getattr(load_settings().kafka, group.lower()) == {
-        "ssl.ca.location": "/ca.pem",
+        "ssl.cipher.suites": "ALL",
         "linger.ms": "20",
         "security.protocol": "SSL",
         "sasl.username": "me",
@@ -271,3 +272,57 @@ def test_settings_cannot_be_changed_later() -> None:
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.kafka.group_id = "another"  # type: ignore[misc]
+
+
+def test_nobody_has_a_token_by_default() -> None:
+    settings = load_settings()
+
+    assert settings.control.worker_token is None
+    assert (settings.api.read_token, settings.api.admin_token) == (None, None)
+    assert settings.api.cors_origins == []
+    assert settings.api.legacy_status is None
+
+
+def test_ports_are_open_to_this_machine_alone_by_default() -> None:
+    settings = load_settings()
+
+    assert (settings.consumer.http_host, settings.api.host) == ("127.0.0.1", "127.0.0.1")
+    assert settings.api.port == 4343
+
+
+@pytest.mark.parametrize("address", ["http://10.0.0.7:9101", "https://worker.example", "http://[::1]:80"])
+def test_the_address_of_a_worker_may_be_told(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("FRAMEBUS_CONSUMER__HTTP_ADDRESS", address)
+
+    assert load_settings().consumer.http_address == address
+
+
+@pytest.mark.parametrize(
+    "address", ["worker:9101", "ftp://worker", "http://worker/path", "http://", "http://a b"]
+)
+def test_what_is_no_address_of_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("FRAMEBUS_CONSUMER__HTTP_ADDRESS", address)
+
+    assert f"FRAMEBUS_CONSUMER__HTTP_ADDRESS={address!r}: " in refusal()
+
+
+@pytest.mark.parametrize(
+    ("group", "values"),
+    [
+        ("control", {"beat_interval_s": 0}),
+        ("control", {"beat_interval_s": 61}),
+        ("consumer", {"load_attempts": 0}),
+        ("consumer", {"max_waiting_predictions": 0}),
+        ("api", {"load_timeout_s": 0}),
+        ("api", {"predict_timeout_s": 0}),
+        ("api", {"max_images": 0}),
+        ("api", {"max_concurrent_requests": 0}),
+        ("api", {"port": 65_536}),
+        ("topics", {"commands": ""}),
+        ("topics", {"workers": ""}),
+    ],
+)
+def test_limits_of_control_that_make_no_sense_are_refused(group: str, values: dict[str, object]) -> None:
+    [name] = values
+
+    assert f"FRAMEBUS_{group}__{name}=".upper() in refusal(**{group: values})

@@ -2,7 +2,7 @@ import pytest
 
 from framebus.bus import TopicSpec
 from framebus.settings import TopicSettings
-from framebus.topics import detections_topic, is_for_frames, topic_specs
+from framebus.topics import control_topic_specs, detections_topic, is_for_frames, topic_specs
 
 SETTINGS = TopicSettings(
     frames="pictures",
@@ -63,3 +63,29 @@ def test_pictures_are_gone_soon_after_their_time(retention_ms: int, segment_ms: 
     [frames, *_] = topic_specs(TopicSettings(frames_retention_ms=retention_ms), "ssd")
 
     assert frames.config["segment.ms"] == str(segment_ms)
+
+
+def test_control_has_two_topics_of_one_partition() -> None:
+    settings = TopicSettings(commands="cmd", workers="wrk", partitions=6, replication_factor=3)
+
+    commands, workers = control_topic_specs(settings)
+
+    assert (commands.name, workers.name) == ("cmd", "wrk")
+    assert (commands.partitions, workers.partitions) == (1, 1), "what is said of a model has one order"
+    assert (commands.replication_factor, workers.replication_factor) == (3, 3)
+
+
+def test_the_last_command_of_each_key_is_kept_for_ever_and_beats_for_minutes() -> None:
+    commands, workers = control_topic_specs(SETTINGS)
+
+    assert commands.config == {"cleanup.policy": "compact"}
+    assert 60_000 <= int(workers.config["retention.ms"]) <= 60 * 60_000
+    # Brokers delete whole segments only, and never the one that is written.
+    assert int(workers.config["segment.ms"]) <= int(workers.config["retention.ms"])
+
+
+@pytest.mark.parametrize("topic", ["cmd", "wrk", "framebus.commands", "framebus.workers", "framebus.later"])
+def test_no_frame_stands_on_a_topic_of_control(topic: str) -> None:
+    settings = TopicSettings(frames="pictures", commands="cmd", workers="wrk")
+
+    assert not is_for_frames(topic, settings)

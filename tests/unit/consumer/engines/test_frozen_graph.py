@@ -75,6 +75,81 @@ def test_a_graph_that_tensorflow_cannot_import_is_refused(
         read_frozen_graph(file)
 
 
+def constant(*, dtype: int = 1, shape: tuple[int, ...] = (2,), content: bytes = bytes(8)) -> tf.GraphDef:
+    """A constant of two float32, unless told otherwise of its value."""
+    node = tf.NodeDef(name="a", op="Const")
+    node.attr["dtype"].type = 1
+    tensor = node.attr["value"].tensor
+    tensor.dtype = dtype
+    tensor.tensor_content = content
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    return tf.GraphDef(node=[node])
+
+
+@pytest.mark.parametrize(
+    ("graph_def", "reason"),
+    [
+        (constant(dtype=23), "a is of two types"),
+        (constant(shape=(2**20, 2**20)), "a is to have 1099511627776 values"),
+        (constant(shape=(2**24 + 1,)), "a is to have 16777217 values"),
+    ],
+)
+def test_a_constant_that_would_take_the_process_with_it_is_refused(
+    file: Path, graph_def: tf.GraphDef, reason: str
+) -> None:
+    file.write_bytes(graph_def.SerializeToString())
+    with pytest.raises(
+        ModelError, match=rf"frozen_inference_graph\.pb: damaged graph: {reason}; copy or export"
+    ):
+        read_frozen_graph(file)
+
+
+def test_a_constant_of_a_function_is_looked_at_too(file: Path) -> None:
+    graph_def = constant()
+    graph_def.library.function.add().node_def.add().CopyFrom(constant(dtype=23).node[0])
+    file.write_bytes(graph_def.SerializeToString())
+    with pytest.raises(ModelError, match="a is of two types"):
+        read_frozen_graph(file)
+
+
+@pytest.mark.parametrize(
+    "constant", [constant(), constant(shape=(2**24,), content=b"")], ids=["few", "alike"]
+)
+def test_a_sound_constant_is_no_reason_to_refuse_a_graph(file: Path, constant: tf.GraphDef) -> None:
+    graph_def = tf.GraphDef.FromString(write_graph(file).read_bytes())
+    graph_def.node.add().CopyFrom(constant.node[0])
+    file.write_bytes(graph_def.SerializeToString())
+    assert read_frozen_graph(file).picture_size is None
+
+
+def test_a_name_without_end_is_not_quoted_to_its_end(file: Path) -> None:
+    twice = one_node("x" * 10_000, "NoOp")
+    twice.node.add().CopyFrom(twice.node[0])
+    file.write_bytes(twice.SerializeToString())
+    with pytest.raises(ModelError, match=r"damaged graph: Node 'xxx.*x; copy or export it again") as refused:
+        read_frozen_graph(file)
+    assert len(str(refused.value)) < 1_000
+
+
+def test_a_size_that_tensorflow_cannot_compute_with_is_refused(file: Path) -> None:
+    fill = constant(shape=(), content=bytes(4))
+    fill.node.add(name="dims", op="Placeholder").attr["dtype"].type = 3
+    fill.node[1].attr["shape"].shape.dim.add(size=2**31)
+    node = fill.node.add(name="fill", op="Fill", input=["dims", "a"])
+    node.attr["T"].type, node.attr["index_type"].type = 1, 3
+    file.write_bytes(fill.SerializeToString())
+    with pytest.raises(ModelError, match=r"damaged graph: Cannot create a tensor .*; copy or export"):
+        read_frozen_graph(file)
+
+
+def test_pictures_too_large_for_any_memory_are_refused(file: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"takes pictures of 2147483648x8 pixels, 16777216 is the most; export"
+    ):
+        read_frozen_graph(write_graph(file, shape=[None, 8, 2**31, 3]))
+
+
 def test_a_graph_without_the_input_is_refused(file: Path) -> None:
     with pytest.raises(ModelError, match="no input image_tensor; export it"):
         read_frozen_graph(write_graph(file, input_name="pictures"))

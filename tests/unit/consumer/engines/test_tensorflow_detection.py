@@ -297,6 +297,19 @@ def test_outputs_of_the_wrong_shape_are_refused(file: Path, load: LoadEngine) ->
         load()
 
 
+@pytest.mark.parametrize("content", [b"damaged", b"[[a:b", b"[[a\0:" + b"b" * 10_000])
+def test_a_constant_that_is_damaged_is_refused_whatever_it_looks_like(
+    file: Path, load: LoadEngine, content: bytes
+) -> None:
+    graph_def = tf.GraphDef.FromString(write_graph(file).read_bytes())
+    constant = next(node for node in graph_def.node if node.op == "Const" and node.name.startswith("Tile"))
+    constant.attr["value"].tensor.tensor_content = content
+    file.write_bytes(graph_def.SerializeToString())
+    with pytest.raises(ModelError, match=r"frozen_inference_graph\.pb: ") as refused:
+        load()
+    assert len(str(refused.value)) < 1_000
+
+
 @pytest.mark.parametrize(("said", "level"), [(None, "2"), ("0", "0")])
 def test_tensorflow_is_quiet_unless_the_user_wants_its_logs(said: str | None, level: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

@@ -1,0 +1,1 @@
+"""Faults on purpose, on a real Apache Kafka, and an outside reader that accounts for every frame."""
