@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check lock clean
+.PHONY: help demo test chaos bench check lock clean
 
 help:  ## show this menu
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,7 +12,13 @@ demo: $(READY)  ## objects detected in real video that flows through Kafka (ARGS
 	@$(BIN)/framebus demo $(ARGS)
 
 test: $(READY)  ## unit, integration and end-to-end tests (ARGS="-k wire")
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+chaos: $(READY)  ## faults on a real Apache Kafka, two hours; writes docs/reliability.md (ARGS="kill soak")
+	$(BIN)/python -m tests.chaos --write $(ARGS)
+
+bench: $(READY)  ## what framebus costs on this machine, in short (ARGS="--model coco")
+	@for part in engine stream latency rest scale; do $(BIN)/framebus bench $$part --short $(ARGS) || exit 1; done
 
 check: $(READY)  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
