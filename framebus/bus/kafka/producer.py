@@ -1,5 +1,8 @@
 """Publishing to Kafka."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from operator import itemgetter
 
@@ -25,6 +28,8 @@ _NO_SUCH_TOPIC = frozenset(
 # What was on its way to a partition when its topic was deleted, is told that its handle was destroyed.
 _TOPIC_IS_GONE = _NO_SUCH_TOPIC | {KafkaError._DESTROY}
 _PURGE_TIMEOUT_S = 1.0
+# From 0.2 s on, confluent-kafka's flush serves more callbacks after a fatal error was raised, and fails in them.
+_FLUSH_STEP_S = 0.1
 _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 
@@ -105,12 +110,8 @@ class KafkaProducer:
         """Serves delivery callbacks."""
         if self._connection.is_cut_off:
             self._renew()
-        try:
+        with self._failing():
             self._producer.poll(timeout_s)
-        except KafkaException as error:
-            if is_refusal(error.args[0]):
-                raise self._troubles.refusal(error.args[0]) from error
-            raise TransportError(f"the producer has failed: {error.args[0].str()}") from error
         self._troubles.raise_if_hopeless()
 
     def _renew(self) -> None:
@@ -119,8 +120,7 @@ class KafkaProducer:
         undelivered: list[tuple[int, OutgoingRecord, DeliveryCallback | None]] = []
         self._undelivered = undelivered
         try:
-            self._producer.purge()
-            self._producer.flush(_PURGE_TIMEOUT_S)
+            self._purge()
         finally:
             self._undelivered = None
         self._producer = self._new_producer(is_up=self.is_connected)
@@ -131,15 +131,34 @@ class KafkaProducer:
 
     def flush(self, timeout_s: float) -> int:
         """Waits until everything is delivered; returns how many records are not."""
-        return self._producer.flush(timeout_s)
+        deadline_s = time.monotonic() + timeout_s
+        with self._failing():
+            while True:
+                left_s = max(0.0, deadline_s - time.monotonic())
+                missing = self._producer.flush(min(left_s, _FLUSH_STEP_S))
+                if not missing or not left_s:
+                    return missing
 
     def __len__(self) -> int:
         return len(self._producer)
 
     def close(self) -> None:
         """Gives up what is not delivered."""
+        self._purge()
+
+    def _purge(self) -> None:
         self._producer.purge()
-        self._producer.flush(_PURGE_TIMEOUT_S)
+        self.flush(_PURGE_TIMEOUT_S)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Tells a client that has failed from a broker that wants none of it."""
+        try:
+            yield
+        except KafkaException as error:
+            if is_refusal(error.args[0]):
+                raise self._troubles.refusal(error.args[0]) from error
+            raise TransportError(f"the producer has failed: {error.args[0].str()}") from error
 
 
 def _delivery(error: KafkaError | None, message: Message) -> Delivery:

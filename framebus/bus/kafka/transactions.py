@@ -109,7 +109,7 @@ class KafkaTransactionalProducer(KafkaProducer):
 
     def close(self) -> None:
         """Gives up what is not delivered."""
-        with suppress(KafkaException):  # of a client that has failed, which was said before
+        with suppress(TransportError):  # of a client that has failed, which was said before
             super().close()
 
     def _step(self, what: str, call: Callable[[float], None]) -> None:
