@@ -28,7 +28,7 @@ _NO_SUCH_TOPIC = frozenset(
 # What was on its way to a partition when its topic was deleted, is told that its handle was destroyed.
 _TOPIC_IS_GONE = _NO_SUCH_TOPIC | {KafkaError._DESTROY}
 _PURGE_TIMEOUT_S = 1.0
-# From 0.2 s on, confluent-kafka's flush serves more callbacks after a fatal error was raised, and fails in them.
+# From 0.2 s on, confluent-kafka's flush calls back after a fatal error was raised, which fails.
 _FLUSH_STEP_S = 0.1
 _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
