@@ -18,8 +18,9 @@ class _Counts:
 
     def __init__(self, now_s: float) -> None:
         self.frames = self.dropped = 0
+        self.age_s = 0.0
         self.last_frame_at = datetime.now(UTC)
-        self.earlier: deque[tuple[float, int, int]] = deque([(now_s, 0, 0)])
+        self.earlier: deque[tuple[float, int, int, float]] = deque([(now_s, 0, 0, 0.0)])
 
 
 class CameraRates:
@@ -34,10 +35,12 @@ class CameraRates:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str], _Counts] = {}
 
-    def answered(self, camera: str, model: str) -> None:
-        """A frame has its detections."""
+    def answered(self, camera: str, model: str, age_s: float) -> None:
+        """A frame has its detections, so long after it was captured."""
         with self._lock:
-            self._of(camera, model).frames += 1
+            counts = self._of(camera, model)
+            counts.frames += 1
+            counts.age_s += age_s
 
     def dropped(self, camera: str, model: str) -> None:
         """A frame was left out."""
@@ -58,10 +61,10 @@ class CameraRates:
         found = []
         with self._lock:
             for (camera, model), counts in list(self._counts.items()):
-                counts.earlier.append((now_s, counts.frames, counts.dropped))
+                counts.earlier.append((now_s, counts.frames, counts.dropped, counts.age_s))
                 while len(counts.earlier) > 2 and counts.earlier[1][0] <= now_s - _WINDOW_S:
                     counts.earlier.popleft()
-                since_s, frames, dropped = counts.earlier[0]
+                since_s, frames, dropped, age_s = counts.earlier[0]
                 new, left_out = counts.frames - frames, counts.dropped - dropped
                 if not new and not left_out and now_s - since_s >= _WINDOW_S:
                     del self._counts[camera, model]
@@ -73,6 +76,7 @@ class CameraRates:
                         model=model,
                         frames_per_s=round(new / span_s, 2),
                         dropped_per_s=round(left_out / span_s, 2),
+                        latency_ms=round((counts.age_s - age_s) / new * 1000, 1) if new else None,
                         last_frame_at=counts.last_frame_at,
                     )
                 )

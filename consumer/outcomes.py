@@ -68,11 +68,11 @@ class Outcomes:
         if flying.error is not None:
             self._metrics.dead_letters.labels(camera, self._model, flying.error.reason).inc()
         elif flying.captured_at is not None:
-            self._metrics.rates.answered(flying.camera_id, self._model)
             self._metrics.frames.labels(camera, self._model).inc()
             self._metrics.detections.labels(camera, self._model).inc(flying.detections)
-            age_s = (datetime.now(UTC) - flying.captured_at).total_seconds()
-            self._metrics.end_to_end.labels(self._model).observe(max(age_s, 0))
+            age_s = max((datetime.now(UTC) - flying.captured_at).total_seconds(), 0)
+            self._metrics.rates.answered(flying.camera_id, self._model, age_s)
+            self._metrics.end_to_end.labels(self._model).observe(age_s)
         flying.offsets.finish(flying.record.offset)
         self.acknowledged_s = time.monotonic()
         self._landed(flying)

@@ -60,6 +60,11 @@ class Access:
         self._key = hashlib.sha256(material.encode()).digest()
 
     @property
+    def is_open(self) -> bool:
+        """Whether no token is set."""
+        return not self._tokens
+
+    @property
     def of_all(self) -> Scope:
         """What everybody may do."""
         if not self._tokens:

@@ -14,7 +14,8 @@ from control_api.openapi import describe, operation_id
 from control_api.plane import ControlPlane, build_plane
 from control_api.problems import answer_problems
 from control_api.requests import RequestMiddleware
-from control_api.routes import docs, health, legacy, models, predict, sessions, workers
+from control_api.routes import docs, health, legacy, live, models, predict, sessions, workers
+from control_api.routes.dashboard import add_dashboard
 from control_api.worker_clients import HttpWorkerClient, WorkerClient
 from framebus.bus import Bus
 from framebus.health import listen
@@ -31,19 +32,22 @@ _KEEP_ALIVE_S = 75
 log = get_logger("api")
 
 
-def create_app(settings: Settings, bus: Bus, client: WorkerClient | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, bus: Bus, client: WorkerClient | None = None, *, has_streams: bool = True
+) -> FastAPI:
     """Makes the app; its lifespan reads the bus, and its `state.plane` is what it works with.
 
     Args:
         settings: All settings.
         bus: Where commands and beats are.
         client: Asks workers; None: over HTTP.
+        has_streams: Whether cameras can be on this bus.
 
     Raises:
         SettingsError: The tokens make no sense.
     """
     workers_client = client or HttpWorkerClient(settings.control)
-    plane = build_plane(settings, bus, workers_client)
+    plane = build_plane(settings, bus, workers_client, has_streams=has_streams)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,6 +58,7 @@ def create_app(settings: Settings, bus: Bus, client: WorkerClient | None = None)
             follower.stop()
         for follower in plane.followers:
             follower.join()
+        plane.live.stop()
         await workers_client.close()
 
     app = FastAPI(
@@ -70,8 +75,9 @@ def create_app(settings: Settings, bus: Bus, client: WorkerClient | None = None)
     )
     app.state.plane = plane
     answer_problems(app, legacy_status=settings.api.legacy_status is True)
-    for part in (legacy, models, predict, workers, sessions, health, docs):
+    for part in (legacy, models, predict, workers, live, sessions, health, docs):
         app.include_router(part.router)
+    add_dashboard(app)
     describe(app, plane.access)
     return app
 
@@ -97,15 +103,18 @@ class ControlApi:
         settings: All settings.
         bus: Where commands and beats are.
         client: Asks workers; None: over HTTP.
+        has_streams: Whether cameras can be on this bus.
 
     Raises:
         SettingsError: The tokens make no sense.
     """
 
-    def __init__(self, settings: Settings, bus: Bus, client: WorkerClient | None = None) -> None:
+    def __init__(
+        self, settings: Settings, bus: Bus, client: WorkerClient | None = None, *, has_streams: bool = True
+    ) -> None:
         self._settings = settings.api
         self._models_dir = settings.models_dir
-        self._app = create_app(settings, bus, client)
+        self._app = create_app(settings, bus, client, has_streams=has_streams)
         self.plane: ControlPlane = self._app.state.plane
         self.port: int | None = None
         """Where it listens, once it does."""

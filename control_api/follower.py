@@ -93,12 +93,14 @@ class Follower:
         try:
             self._listener.restart()
             reader.follow([self._topic.name], from_start=self._from_start)
+            has_ended = False
             while not self._stop.is_set():
                 for record in reader.poll(_MAX_RECORDS, _POLL_TIMEOUT_S):
                     self._take(record)
-                if not self._is_current and reader.is_at_end:
+                if not has_ended and reader.is_at_end:
                     self._listener.reached_end()
-                    self._is_current = True
+                    has_ended = True
+                self._is_current = has_ended and reader.is_connected
         finally:
             reader.close()
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from control_api.access import Access
 from control_api.desired import Desired
 from control_api.follower import Follower
+from control_api.live import Live
 from control_api.metrics import ApiMetrics
 from control_api.model_control import ModelControl
 from control_api.model_details import ModelViews
@@ -36,25 +37,29 @@ class ControlPlane:
     views: ModelViews
     control: ModelControl
     predictions: Predictions
+    live: Live
     followers: tuple[Follower, ...]
+    has_streams: bool
 
     @property
     def failure(self) -> Exception | None:
         """Why it cannot go on, if it cannot."""
-        return next((one.failure for one in self.followers if one.failure is not None), None)
+        failures = (one.failure for one in self.followers if one.failure is not None)
+        return next(failures, self.live.failure)
 
     def not_ready(self) -> str | None:
         """Why requests should go to another replica; None if they are welcome."""
         if self.failure is not None:
             return str(self.failure)
         if not all(follower.is_current for follower in self.followers):
-            return "the topics of control are not read yet; is a broker there?"
+            servers = self.settings.kafka.bootstrap_servers
+            return f"the topics of control cannot be read; is a broker there at {servers}?"
         if not self.workers.has_listened:
             return "listening for workers"
         return None
 
 
-def build_plane(settings: Settings, bus: Bus, client: WorkerClient) -> ControlPlane:
+def build_plane(settings: Settings, bus: Bus, client: WorkerClient, *, has_streams: bool) -> ControlPlane:
     """Puts the parts together.
 
     Raises:
@@ -78,10 +83,12 @@ def build_plane(settings: Settings, bus: Bus, client: WorkerClient) -> ControlPl
         views=ModelViews(models, workers, desired),
         control=ModelControl(models, workers, desired, settings.api.load_timeout_s),
         predictions=Predictions(settings.api, workers, metrics, client),
+        live=Live(bus, settings),
         followers=(
             Follower(bus, topics[settings.topics.commands], from_start=True, listener=desired),
             Follower(bus, topics[settings.topics.workers], from_start=False, listener=workers),
         ),
+        has_streams=has_streams,
     )
 
 

@@ -254,6 +254,7 @@ class CameraView(BaseModel):
             "worker": "gpu-1-7f3a",
             "frames_per_s": 25.0,
             "dropped_per_s": 0.0,
+            "latency_ms": 41.5,
             "last_frame_at": "2026-01-31T12:00:00.250000Z",
         }
     )
@@ -263,7 +264,30 @@ class CameraView(BaseModel):
     worker: str
     frames_per_s: float
     dropped_per_s: float
+    latency_ms: float | None = Field(
+        description="from capture to acknowledged detections, on the average of ten seconds"
+    )
     last_frame_at: datetime
+
+
+class LiveRequest(BaseModel):
+    """What a viewer watches, and what it has of it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"model": "pedestrian", "cameras": {"gate": "frames/3/123", "yard": None}, "wait_s": 1.0}
+            ]
+        },
+    )
+
+    model: str = Field(description="name or uuid of a model")
+    cameras: dict[str, str | None] = Field(
+        max_length=300,
+        description="by camera the place (topic/partition/offset) of the frame that the viewer has, or null",
+    )
+    wait_s: float = Field(1.0, ge=0, le=5, description="longest wait for a newer frame")
 
 
 class Login(BaseModel):
@@ -276,12 +300,25 @@ class Login(BaseModel):
     token: str = Field(max_length=1_000)
 
 
-class Session(BaseModel):
+class LoggedIn(BaseModel):
     """What the cookie allows."""
 
     model_config = _example({"scope": "admin"})
 
     scope: Literal["read", "admin"]
+
+
+class Session(BaseModel):
+    """What a client may do here, and what a page needs to know of this installation."""
+
+    model_config = _example(
+        {"scope": "read", "is_open": False, "has_streams": True, "grafana_url": "https://grafana.example"}
+    )
+
+    scope: Literal["nothing", "read", "admin"]
+    is_open: bool = Field(description="no token is set, and everybody may do everything")
+    has_streams: bool = Field(description="cameras can be here; not in `framebus serve`, which has no Kafka")
+    grafana_url: str | None = Field(description="where the past is shown")
 
 
 class Health(BaseModel):

@@ -88,12 +88,22 @@ class ModelStatus(_Message):
 
 
 class CameraStatus(_Message):
-    """A camera whose frames went through a model on one worker within the last seconds."""
+    """A camera whose frames went through a model on one worker within the last seconds.
+
+    Attributes:
+        camera: Its id.
+        model: The model.
+        frames_per_s: Frames whose detections were acknowledged.
+        dropped_per_s: Frames left out on purpose.
+        latency_ms: From capture to acknowledged detections, on the average; None if there were none.
+        last_frame_at: When the worker had to do with one last.
+    """
 
     camera: str
     model: str
     frames_per_s: float
     dropped_per_s: float = 0.0
+    latency_ms: float | None = None
     last_frame_at: datetime
 
 

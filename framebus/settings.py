@@ -247,6 +247,9 @@ class ApiSettings(_SecretGroup):
         None,
         description="answer 200 where the old service did, errors too; default: only `framebus serve` does",
     )
+    grafana_url: str | None = Field(
+        None, pattern=r"^https?://\S+$", description="where the dashboard's link to history leads"
+    )
     cors_origins: list[str] = Field([], description="origins whose pages may call the API, as JSON")
 
 

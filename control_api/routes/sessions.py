@@ -1,4 +1,4 @@
-"""`/login` and `/logout`: a browser's way to use a token without keeping it where scripts can read it."""
+"""`/session`, `/login`, `/logout`: a browser's way to use a token without keeping it where scripts read it."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -8,14 +8,27 @@ from control_api.access import COOKIE, SESSION_S
 from control_api.plane import Plane
 from control_api.problems import InvalidFormError, TokenError, TooLargeError, documented
 from control_api.routes.answers import enveloped
-from control_api.schemas import Login, Session, Success
+from control_api.schemas import LoggedIn, Login, Session, Success
 
 router = APIRouter(tags=["access"])
 
 
+@router.get("/session", response_model=Success[Session], responses=documented(TokenError))
+def session(request: Request, plane: Plane) -> Response:
+    """What this client may do; open to everybody."""
+    return enveloped(
+        {
+            "scope": plane.access.of_request(request).name.lower(),
+            "is_open": plane.access.is_open,
+            "has_streams": plane.has_streams,
+            "grafana_url": plane.settings.api.grafana_url,
+        }
+    )
+
+
 @router.post(
     "/login",
-    response_model=Success[Session],
+    response_model=Success[LoggedIn],
     responses=documented(TokenError, TooLargeError, InvalidFormError),
 )
 def login(request: Request, body: Login, plane: Plane) -> Response:

@@ -261,6 +261,11 @@ class BusAdmin(Protocol):
 class BusReader(Protocol):
     """Reads topics as an onlooker: without a group, and without a trace."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the bus can be reached, as of the last few seconds."""
+        ...
+
     def follow(self, topics: Sequence[str], *, from_start: bool) -> None:
         """Reads all partitions of the topics, from their first record or from what comes from now on.
 
@@ -287,6 +292,22 @@ class BusReader(Protocol):
         ...
 
 
+class BusLookup(Protocol):
+    """Finds single records by their place."""
+
+    def find(self, partition: Partition, offset: int, timeout_s: float) -> Record | None:
+        """Returns the record; None if its topic does not keep it any more, or it does not come in time.
+
+        Raises:
+            TransportError: The bus refused for good.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the client."""
+        ...
+
+
 class Bus(Protocol):
     """Makes clients for what needs no group."""
 
@@ -300,4 +321,8 @@ class Bus(Protocol):
 
     def reader(self) -> BusReader:
         """Reads as an onlooker."""
+        ...
+
+    def lookup(self, max_bytes: int) -> BusLookup:
+        """Finds single records; keeps up to so many bytes of what it reads on the way."""
         ...

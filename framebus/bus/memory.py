@@ -69,6 +69,17 @@ class MemoryBus:
         """Reads as an onlooker."""
         return MemoryReader(self)
 
+    def lookup(self, max_bytes: int) -> "MemoryLookup":  # noqa: ARG002 - the bus keeps them itself
+        """Finds single records."""
+        return MemoryLookup(self)
+
+    def find(self, partition: Partition, offset: int) -> Record | None:
+        """The record at a place, if the bus keeps it."""
+        with self._changed:
+            log = self._logs.get(partition)
+            found = [] if log is None else [record for record in log.records if record.offset == offset]
+            return found[0] if found else None
+
     def append(self, record: OutgoingRecord) -> Delivery:
         """Takes a record; the key decides the partition."""
         with self._changed:
@@ -294,6 +305,8 @@ class MemoryReader:
         self._positions: dict[Partition, int] = {}
         self.is_at_end = True
         """Whether each partition was read to its end, at least once."""
+        self.is_connected = True
+        """Always: it is in this process."""
 
     def follow(self, topics: Sequence[str], *, from_start: bool) -> None:
         """Reads all partitions of the topics, from their first record or from what comes from now on."""
@@ -311,3 +324,22 @@ class MemoryReader:
     def close(self) -> None:
         """Reads no more."""
         self._positions = {}
+
+
+class MemoryLookup:
+    """Finds records of a `MemoryBus`; see `framebus.bus.BusLookup`."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+
+    def find(
+        self,
+        partition: Partition,
+        offset: int,
+        timeout_s: float,  # noqa: ARG002 - nothing to wait for in one process
+    ) -> Record | None:
+        """Returns the record; None if it is not kept any more."""
+        return self._bus.find(partition, offset)
+
+    def close(self) -> None:
+        """There is nothing to free."""

@@ -40,7 +40,7 @@ def serve(
     working = Stages("serve", lambda _: stop.set())
     working.start("worker", partial(worker.run, api_has_ended))
     try:
-        ControlApi(settings, bus, OwnWorkerClient(worker.predictions)).run(stop)
+        ControlApi(settings, bus, OwnWorkerClient(worker.predictions), has_streams=False).run(stop)
     finally:  # the worker stays until the API has answered what it took
         api_has_ended.set()
         working.join()

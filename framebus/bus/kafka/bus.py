@@ -1,6 +1,7 @@
 """Clients for what needs no group."""
 
 from framebus.bus.kafka.admin import KafkaAdmin
+from framebus.bus.kafka.lookup import KafkaLookup
 from framebus.bus.kafka.producer import KafkaProducer
 from framebus.bus.kafka.reader import KafkaReader
 from framebus.settings import KafkaSettings
@@ -23,3 +24,7 @@ class KafkaBus:
     def reader(self) -> KafkaReader:
         """Reads as an onlooker."""
         return KafkaReader(self._settings)
+
+    def lookup(self, max_bytes: int) -> KafkaLookup:
+        """Finds single records; keeps up to so many bytes of what it reads on the way."""
+        return KafkaLookup(self._settings, max_bytes)

@@ -58,6 +58,11 @@ class KafkaReader:
         self._reached: dict[Partition, int] = {}
         self._followed: frozenset[Partition] = frozenset()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a broker can be reached, as of the last few seconds."""
+        return self._connection.is_up
+
     def follow(self, topics: Sequence[str], *, from_start: bool) -> None:
         """Reads all partitions of the topics, from their first record or from what comes from now on.
 

@@ -30,7 +30,7 @@ def play(rates: CameraRates, clock: Clock, seconds: int, *, fps: int, dropped: i
     """A camera for some seconds, with a beat after each."""
     for _ in range(seconds):
         for _ in range(fps):
-            rates.answered("cam-1", "ssd")
+            rates.answered("cam-1", "ssd", 0.05)
         for _ in range(dropped):
             rates.dropped("cam-1", "ssd")
         clock.now_s += 1
@@ -57,12 +57,31 @@ def test_a_rate_is_that_of_the_last_seconds_from_the_first_on(
     assert (status.frames_per_s, status.dropped_per_s) == (25, 5)
 
 
+def test_a_latency_is_the_mean_of_the_last_seconds(rates: CameraRates, clock: Clock) -> None:
+    play(rates, clock, 20, fps=10)
+    assert only(rates).latency_ms == 50
+
+    rates.dropped("cam-1", "ssd")
+    for _ in range(10):
+        rates.answered("cam-1", "ssd", 1.0)
+        clock.now_s += 1
+        rates.statuses()
+
+    assert only(rates).latency_ms == 1000
+
+
+def test_a_camera_whose_frames_are_all_left_out_has_no_latency(rates: CameraRates, clock: Clock) -> None:
+    play(rates, clock, 3, fps=0, dropped=5)
+
+    assert only(rates).latency_ms is None
+
+
 def test_the_first_frame_alone_is_no_high_rate(rates: CameraRates, clock: Clock) -> None:
-    rates.answered("cam-1", "ssd")
+    rates.answered("cam-1", "ssd", 0.05)
     assert only(rates).frames_per_s == 1
 
     clock.now_s += 0.001
-    rates.answered("cam-1", "ssd")
+    rates.answered("cam-1", "ssd", 0.05)
     assert only(rates).frames_per_s == 2
 
 
@@ -109,8 +128,8 @@ def test_the_time_of_the_last_frame_is_a_date(rates: CameraRates, clock: Clock) 
 
 def test_each_model_counts_a_camera_by_itself(rates: CameraRates, clock: Clock) -> None:
     for _ in range(10):
-        rates.answered("cam-1", "ssd")
-    rates.answered("cam-1", "coco")
+        rates.answered("cam-1", "ssd", 0.05)
+    rates.answered("cam-1", "coco", 0.05)
     clock.now_s += 1
 
     assert [(one.model, one.frames_per_s) for one in rates.statuses()] == [("ssd", 10), ("coco", 1)]
@@ -121,7 +140,7 @@ def test_of_very_many_cameras_those_with_the_most_frames_are_told_of(
 ) -> None:
     for camera in range(1_000):
         for _ in range(1 + camera % 5):
-            rates.answered(f"cam-{camera}", "ssd")
+            rates.answered(f"cam-{camera}", "ssd", 0.05)
     clock.now_s += 1
 
     statuses = rates.statuses()
@@ -132,7 +151,7 @@ def test_of_very_many_cameras_those_with_the_most_frames_are_told_of(
 def test_no_camera_is_remembered_for_ever(rates: CameraRates, clock: Clock) -> None:
     for second in range(60):
         for camera in range(100):
-            rates.answered(f"cam-{second}-{camera}", "ssd")
+            rates.answered(f"cam-{second}-{camera}", "ssd", 0.05)
         clock.now_s += 1
         told = len(rates.statuses())
 
@@ -146,7 +165,7 @@ def test_no_camera_is_remembered_for_ever(rates: CameraRates, clock: Clock) -> N
 def test_beats_that_come_rarely_still_tell_a_rate(rates: CameraRates, clock: Clock) -> None:
     for _ in range(5):
         for _ in range(600):
-            rates.answered("cam-1", "ssd")
+            rates.answered("cam-1", "ssd", 0.05)
         clock.now_s += 60
 
         assert only(rates).frames_per_s == 10
@@ -158,7 +177,7 @@ def test_any_thread_may_count(clock: Clock) -> None:
 
     def count() -> None:
         for number in range(2_000):
-            rates.answered(f"cam-{number % 7}", "ssd")
+            rates.answered(f"cam-{number % 7}", "ssd", 0.05)
             rates.dropped(f"cam-{number % 7}", "ssd")
 
     def look() -> None:

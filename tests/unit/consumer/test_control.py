@@ -58,7 +58,7 @@ def test_what_comes_later_is_followed(obedient: ObedientModels) -> None:
 def test_a_beat_tells_all_that_there_is_to_tell(obedient: ObedientModels) -> None:
     obedient.add("ssd")
     worker = ControlledWorker(obedient, waiting=3)
-    worker.metrics.rates.answered("cam-1", "ssd")
+    worker.metrics.rates.answered("cam-1", "ssd", 0.05)
     worker.command(load("ssd"))
     with at_work(worker, with_models=True):
         wait_until(lambda: any(model.state == "loaded" for beat in worker.beats() for model in beat.models))

@@ -130,7 +130,9 @@ def test_without_a_broker_it_waits_for_one(models: Path) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{program.port}", trust_env=False) as http:
             not_ready = http.get("/readyz")
             assert not_ready.status_code == 503
-            assert not_ready.json()["reason"] == "the topics of control are not read yet; is a broker there?"
+            assert not_ready.json()["reason"] == (
+                "the topics of control cannot be read; is a broker there at 127.0.0.1:9092?"
+            )
             assert http.get("/healthz").status_code == 200
             assert http.get("/models/people/labels").status_code == 200
             assert http.get("/load").status_code == 503
