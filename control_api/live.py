@@ -71,8 +71,10 @@ class WatchedModel:
         self._pending: dict[str, Record] = {}
         self._due_s: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name=f"live {model}", daemon=True)
+        self.is_reading = False
+        """Whether what comes from now on is seen."""
         self.trouble: str | None = None
-        """Why nothing comes, in words; None while the bus is read."""
+        """Why nothing comes, in words; None if nothing is known to be wrong."""
         self.failure: Exception | None = None
         """The bug that ended it."""
 
@@ -141,7 +143,7 @@ class WatchedModel:
         reader, lookup = self._bus.reader(), self._bus.lookup(_READ_AHEAD_BYTES)
         try:
             reader.follow([self._topic], from_start=False)
-            self.trouble = None
+            self.is_reading, self.trouble = True, None
             while not self._stop.is_set() and self.is_watched:
                 for record in reader.poll(_MAX_RECORDS, _POLL_TIMEOUT_S):
                     camera = (record.key or b"").decode(errors="replace")
@@ -149,6 +151,7 @@ class WatchedModel:
                         self._pending[camera] = record
                 self._show(lookup)
         finally:
+            self.is_reading = False
             lookup.close()
             reader.close()
 

@@ -12,8 +12,8 @@ from control_api.problems import PROBLEM_SCOPE_KEY, failure
 from control_api.request_ids import RequestIds
 from framebus.logs import get_logger
 
-# Asked for every few seconds by machines.
-_QUIET = ("/healthz", "/readyz", "/metrics")
+# Asked for every few seconds, by machines or by the dashboard; of interest if something is wrong.
+_QUIET = ("/healthz", "/readyz", "/metrics", "/live", "/workers", "/cameras", "/models")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = get_logger("api")
@@ -62,8 +62,8 @@ class RequestMiddleware:
         endpoint = _endpoint(scope)
         self._metrics.requests.labels(endpoint, method, status).inc()
         self._metrics.latency.labels(endpoint, method).observe(took_s)
-        write = log.debug if scope["path"] in _QUIET else log.info
         problem = scope.get(PROBLEM_SCOPE_KEY)
+        write = log.debug if scope["path"] in _QUIET and problem is None else log.info
         write(
             "request",
             method=method,

@@ -24,8 +24,8 @@ from control_api.waiting import wait_until
 
 _MAX_ANSWER_BYTES = 8 * 2**20
 _FRAMES = {
-    "description": "A part `detections` in JSON: by camera the `place` of its frame, the detection `message`, "
-    "and whether there is a `picture`: then a file of that place's name follows.",
+    "description": "A part `detections` in JSON: by camera the `place` of its frame, its `message`, and "
+    "whether there is a `picture`: then a file of that place's name follows.",
     "content": {
         "multipart/form-data": {
             "schema": {

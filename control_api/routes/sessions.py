@@ -1,4 +1,4 @@
-"""`/session`, `/login`, `/logout`: a browser's way to use a token without keeping it where scripts read it."""
+"""`/session`, `/login`, `/logout`: a browser uses a token without keeping it where scripts can read it."""
 
 from fastapi import APIRouter
 from starlette.requests import Request

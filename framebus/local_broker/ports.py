@@ -52,6 +52,15 @@ def require_free(port: int) -> None:
         ) from error
 
 
+def port_or_another(port: int) -> int:
+    """Returns `port` if nobody listens on it, else another one that is free."""
+    try:
+        require_free(port)
+    except SettingsError:
+        port = 0
+    return port or free_ports(1)[0]
+
+
 def answers(port: int) -> bool:
     """Asks whether a Kafka broker is ready on `port`: it accepts and answers an ApiVersions request."""
     try:

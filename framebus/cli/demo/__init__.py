@@ -2,6 +2,7 @@
 
 import json
 import os
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,11 +48,14 @@ def demo(
     output: Annotated[Path, typer.Option(help="Where annotated pictures and logs are written.")] = Path(
         "demo-output"
     ),
+    open_dashboard: Annotated[
+        bool, typer.Option("--open", help="Open the dashboard in a browser, once there is something to see.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, as the last line.")
     ] = False,
 ) -> None:
-    """Detect objects in real video that flows through Kafka: broker, cameras, consumer and a live table."""
+    """Detect objects in real video that flows through Kafka: broker, cameras, consumer and a dashboard."""
     from framebus.bus.kafka import KafkaAdmin
     from framebus.cli.demo.run import DemoRun
     from framebus.topics import topic_specs
@@ -61,6 +65,12 @@ def demo(
     settings = load_settings()
     output.mkdir(parents=True, exist_ok=True)
     model = _bring_model(model, settings)
+
+    def show(dashboard: str) -> None:
+        console.print(f"dashboard: {dashboard}")
+        if open_dashboard and not webbrowser.open(dashboard):
+            console.print("there is no browser here that could be opened")
+
     videos = _fetch_videos(settings)
     with _broker(settings, broker) as (broker_name, bootstrap_servers):
         settings = load_settings(
@@ -77,6 +87,7 @@ def demo(
             max_bytes=_MAX_BYTES_IN_MEMORY if broker_name == "tansu" else None,
             output=output,
             console=console,
+            on_ready=show,
         )
         summary = {**run.run(stop_on_signals()), "broker": broker_name}
     console.print(f"annotated pictures and logs: {output}")

@@ -4,7 +4,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from framebus.cli.demo.display import PictureWriter, table
 from framebus.cli.demo.ledger import Ledger
 from framebus.cli.demo.programs import Program
 from framebus.errors import FramebusError
-from framebus.local_broker.ports import free_ports
+from framebus.local_broker.ports import LOOPBACK, free_ports, port_or_another
 from framebus.settings import Settings
 
 _READY_TIMEOUT_S = 120.0
@@ -29,7 +29,7 @@ _POLL_TIMEOUT_S = 0.1
 
 
 class DemoRun:
-    """One consumer, one producer per camera, and a reader of the topics that is none of the two.
+    """One consumer, one producer per camera, a dashboard, and a reader of the topics that is none of them.
 
     Args:
         settings: With the broker to use.
@@ -39,6 +39,7 @@ class DemoRun:
         max_bytes: The run ends when this much was published; None: no bound.
         output: Where logs and annotated pictures go.
         console: Where the live table is shown.
+        on_ready: Told the dashboard's address once all of it works.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DemoRun:
         max_bytes: int | None,
         output: Path,
         console: Console,
+        on_ready: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._model_name = model_name
@@ -59,12 +61,17 @@ class DemoRun:
         self._max_bytes = max_bytes
         self._output = output
         self._console = console
+        self._on_ready = on_ready
         [self._http_port] = free_ports(1)
+        api_port = port_or_another(settings.api.port)
+        self._dashboard = f"http://{LOOPBACK}:{api_port}/"
         self._environment = {
             "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
             "FRAMEBUS_KAFKA__GROUP_ID": settings.kafka.group_id,
             "FRAMEBUS_CONSUMER__HTTP_PORT": str(self._http_port),
             "FRAMEBUS_PRODUCER__HTTP_PORT": "0",
+            "FRAMEBUS_API__HOST": LOOPBACK,
+            "FRAMEBUS_API__PORT": str(api_port),
         }
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
@@ -78,16 +85,20 @@ class DemoRun:
         """
         with ExitStack() as programs:
             consumer = self._start(programs, "consumer", ["consume", "--model", self._model_name])
+            api = self._start(programs, "api", ["api"])
             with self._console.status("loading the model"):
-                self._wait_until_ready(consumer, stop)
+                self._wait_until_ready(consumer, f"http://{LOOPBACK}:{self._http_port}/", stop)
+                self._wait_until_ready(api, self._dashboard, stop)
             started_s = time.monotonic()
             ledger = Ledger(self._settings.topics, self._model_name, since=datetime.now(UTC))
             producers: list[Program] = []
             if not stop.is_set():  # else nothing was published, and the consumer has nothing to finish
+                self._on_ready(self._dashboard)
                 producers = self._start_cameras(programs)
-                self._follow(ledger, consumer, producers, stop)
-                consumer.ask_to_stop()
-                consumer.wait()
+                self._follow(ledger, [consumer, api], producers, stop)
+            for program in (consumer, api):
+                program.ask_to_stop()
+                program.wait()
             seconds = time.monotonic() - started_s
             return {
                 "published": sum(producer.summary["published"] for producer in producers),
@@ -115,25 +126,25 @@ class DemoRun:
             producers.append(self._start(programs, f"producer-{camera_id}", arguments))
         return producers
 
-    def _wait_until_ready(self, consumer: Program, stop: threading.Event) -> None:
+    def _wait_until_ready(self, program: Program, url: str, stop: threading.Event) -> None:
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
         while not stop.wait(_POLL_TIMEOUT_S):
-            consumer.has_ended()
+            program.has_ended()
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self._http_port}/readyz", timeout=5):
+                with urllib.request.urlopen(f"{url}readyz", timeout=5):
                     return
             except urllib.error.URLError as error:
                 if time.monotonic() > deadline_s:
                     raise FramebusError(
-                        f"the consumer was not ready within {_READY_TIMEOUT_S:.0f} s ({error}); "
-                        f"see {consumer.log_file}"
+                        f"the {program.name} was not ready within {_READY_TIMEOUT_S:.0f} s ({error}); "
+                        f"see {program.log_file}"
                     ) from error
 
     def _follow(
-        self, ledger: Ledger, consumer: Program, producers: list[Program], stop: threading.Event
+        self, ledger: Ledger, serving: list[Program], producers: list[Program], stop: threading.Event
     ) -> None:
         pictures = PictureWriter(self._output)
-        title = f"framebus demo on {self._settings.kafka.bootstrap_servers}, pictures in {self._output}"
+        title = f"framebus demo: dashboard {self._dashboard}, pictures in {self._output}"
         reader = KafkaReader(self._settings.kafka)
         reader.follow(ledger.topics, from_start=True)
         live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
@@ -161,7 +172,8 @@ class DemoRun:
                     if stop.is_set():
                         for producer in producers:
                             producer.ask_to_stop()
-                    consumer.has_ended()
+                    for program in serving:
+                        program.has_ended()
             if live is None:
                 self._console.print(table(ledger, title))
         finally:
