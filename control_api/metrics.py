@@ -23,7 +23,10 @@ class ApiMetrics:
             registry=registry,
         )
         self.in_flight = Gauge(
-            "framebus_api_requests_in_flight", "Requests that are being answered", registry=registry
+            "framebus_api_requests_in_flight",
+            "Requests that are being answered",
+            ["endpoint"],
+            registry=registry,
         )
         self.retries = Counter(
             "framebus_api_prediction_retries_total",

@@ -3,8 +3,10 @@
 import time
 
 import structlog
+from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_api.metrics import ApiMetrics
@@ -24,12 +26,16 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
         self._app, self._metrics = app, metrics
+        self._endpoints: Endpoints | None = None  # known once the app has all its routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._endpoints is None:
+            self._endpoints = Endpoints(scope["app"])
+        endpoint = self._endpoints.of(scope["path"])
         ids = RequestIds.of(Headers(scope=scope))
         ids.enter()
         started_s = time.monotonic()
@@ -45,7 +51,7 @@ class RequestMiddleware:
 
         with (
             structlog.contextvars.bound_contextvars(request_id=ids.request_id, trace_id=ids.trace_id),
-            self._metrics.in_flight.track_inprogress(),
+            self._metrics.in_flight.labels(endpoint).track_inprogress(),
         ):
             try:
                 await self._app(scope, receive, send_with_id)
@@ -55,11 +61,10 @@ class RequestMiddleware:
                     answer = JSONResponse(failure("unexpected server error; its log says why"), 500)
                     await answer(scope, receive, send_with_id)
             finally:
-                self._note(scope, status, time.monotonic() - started_s)
+                self._note(scope, endpoint, status, time.monotonic() - started_s)
 
-    def _note(self, scope: Scope, status: int, took_s: float) -> None:
+    def _note(self, scope: Scope, endpoint: str, status: int, took_s: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        endpoint = _endpoint(scope)
         self._metrics.requests.labels(endpoint, method, status).inc()
         self._metrics.latency.labels(endpoint, method).observe(took_s)
         problem = scope.get(PROBLEM_SCOPE_KEY)
@@ -74,7 +79,12 @@ class RequestMiddleware:
         )
 
 
-def _endpoint(scope: Scope) -> str:
-    """The template of the path, such as `/models/{model}/predict`."""
-    route = scope.get("route")
-    return getattr(route, "path", "other")
+class Endpoints:
+    """Tells by which template, such as `/models/{model}/predict`, an app knows a path."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._templates = [(compile_path(path)[0], path) for path in app.openapi()["paths"]]
+
+    def of(self, path: str) -> str:
+        """The template; `other` for a path that the app does not describe."""
+        return next((template for pattern, template in self._templates if pattern.match(path)), "other")
