@@ -7,6 +7,9 @@ import { hashOf } from "./route.js";
 import { Tile } from "./tile.js";
 import { plural, sentence } from "./words.js";
 
+// The API takes no more at once.
+const MOST_WATCHED = 300;
+
 /** The wall of cameras: a tile for each camera of the chosen model. */
 export class Wall {
   #roll = new CameraRoll();
@@ -143,6 +146,9 @@ export class Wall {
     if (this.#model === null || this.#route === null || !this.app.mayWatch()) return null;
     const tiles = this.enlarged.tile ? [this.enlarged.tile] : [...this.#seen];
     if (!tiles.length) return null;
+    // An answer is bounded, and begins with what is named first: here what was drawn longest ago.
+    tiles.sort((one, other) => (one.canvas.dataset.paintedAt ?? 0) - (other.canvas.dataset.paintedAt ?? 0));
+    tiles.length = Math.min(tiles.length, MOST_WATCHED);
     return { model: this.#model, cameras: Object.fromEntries(tiles.map((tile) => [tile.camera.camera, tile.place])) };
   }
 
