@@ -3,16 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test chaos bench check lock clean
+.PHONY: help demo test test-browser chaos bench check lock clean
 
 help:  ## show this menu
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## objects detected in real video that flows through Kafka (ARGS="--frames 300 --json")
 	@$(BIN)/framebus demo $(ARGS)
 
 test: $(READY)  ## unit, integration and end-to-end tests (ARGS="-k wire")
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/browser $(ARGS)
+
+test-browser: $(READY)  ## the dashboard in a real Chromium, with the demo running
+	$(BIN)/pytest tests/browser $(ARGS)
 
 chaos: $(READY)  ## faults on a real Apache Kafka, two hours; writes docs/reliability.md (ARGS="kill soak")
 	$(BIN)/python -m tests.chaos --write $(ARGS)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from framebus.environment import load_settings
 from framebus.local_broker import why_no_apache
+from framebus.samples import fetch, read_samples
 from tests.apache_node import ApacheNode, single_node
 from tests.browser.demo import Demo
 from tests.e2e.slow_models import install_broken_model
@@ -100,3 +102,16 @@ def demo(
         yield demo
     finally:
         demo.end()
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture with three people, a frame of the sample video."""
+    video = fetch(read_samples()["plaza"], load_settings())
+    frames = cv2.VideoCapture(str(video))
+    frames.set(cv2.CAP_PROP_POS_FRAMES, 397)
+    _, picture = frames.read()
+    frames.release()
+    path = tmp_path_factory.mktemp("people") / "people.jpg"
+    cv2.imwrite(str(path), picture)
+    return path

@@ -52,8 +52,8 @@ def settings_for(models: Path, control: dict[str, Any] | None = None, **api: Any
 class Api:
     """A replica of the API on a port of its own; `plane` is what it is made of."""
 
-    def __init__(self, settings: Settings, bus: MemoryBus) -> None:
-        program = ControlApi(settings, bus)
+    def __init__(self, settings: Settings, bus: MemoryBus, *, has_streams: bool = True) -> None:
+        program = ControlApi(settings, bus, has_streams=has_streams)
         self.plane = program.plane
         self._stop = threading.Event()
         self._thread = threading.Thread(target=program.run, args=(self._stop,), name="api")
@@ -100,8 +100,8 @@ class Installation:
         self._apis: list[Api] = []
         self._workers: list[FakeWorker] = []
 
-    def start_api(self, settings: Settings | None = None) -> Api:
-        self._apis.append(Api(settings or settings_for(self.models), self.bus))
+    def start_api(self, settings: Settings | None = None, *, has_streams: bool = True) -> Api:
+        self._apis.append(Api(settings or settings_for(self.models), self.bus, has_streams=has_streams))
         return self._apis[-1]
 
     def start_worker(
