@@ -15,7 +15,8 @@ from control_api.request_ids import RequestIds
 from framebus.logs import get_logger
 
 # Asked for every few seconds, by machines or by the dashboard; of interest if something is wrong.
-_QUIET = ("/healthz", "/readyz", "/metrics", "/live", "/workers", "/cameras", "/models")
+_QUIET = ("/healthz", "/readyz", "/metrics", "/live", "/workers", "/cameras", "/models", "/session")
+_QUIET_FILES = "/dashboard/"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = get_logger("api")
@@ -68,11 +69,13 @@ class RequestMiddleware:
         self._metrics.requests.labels(endpoint, method, status).inc()
         self._metrics.latency.labels(endpoint, method).observe(took_s)
         problem = scope.get(PROBLEM_SCOPE_KEY)
-        write = log.debug if scope["path"] in _QUIET and problem is None else log.info
+        path: str = scope["path"]
+        is_quiet = problem is None and (path in _QUIET or path.startswith(_QUIET_FILES))
+        write = log.debug if is_quiet else log.info
         write(
             "request",
             method=method,
-            path=scope["path"],
+            path=path,
             status=status,
             took_ms=round(took_s * 1000, 1),
             **({} if problem is None else {"error": problem}),

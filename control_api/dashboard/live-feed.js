@@ -91,7 +91,7 @@ export class LiveFeed {
       return new Map();
     }
     const form = await this.api.form(response);
-    const detections = JSON.parse(await /** @type {Blob} */ (form.get("detections")).text());
+    const detections = JSON.parse(/** @type {string} */ (form.get("detections")));
     return new Map(
       Object.entries(detections).map(([camera, { place, message, picture }]) => {
         const file = picture ? form.get(place) : null;
