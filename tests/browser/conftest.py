@@ -5,10 +5,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urljoin
 
 import cv2
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from framebus.environment import load_settings
 from framebus.local_broker import why_no_apache
@@ -63,14 +64,13 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
 
             page.on("console", hear)
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on(
-                "request",
-                lambda request: (
-                    None
-                    if request.url.startswith((url, "blob:", "data:"))
-                    else complaints.append(f"{request.url} was asked for")
-                ),
-            )
+            ours = (urljoin(url, "/"), "blob:", "data:")
+
+            def follow(request: Request) -> None:
+                if not request.url.startswith(ours):
+                    complaints.append(f"{request.url} was asked for")
+
+            page.on("request", follow)
             page.goto(url)
             return page
 
