@@ -81,6 +81,8 @@ def demo(
         run = DemoRun(
             settings,
             model_name=model,
+            # Broker, cameras and browser share this machine: the less it takes, the smoother they are.
+            engine="auto" if model in samples.read_samples() else None,
             videos=videos,
             frames=frames,
             # Tansu keeps all that was published in memory.

@@ -34,6 +34,7 @@ class DemoRun:
     Args:
         settings: With the broker to use.
         model_name: The model that frames go through.
+        engine: What runs it; None: what its config.json names.
         videos: The video of each camera, by camera id.
         frames: Frames to publish, over all cameras; None: until told to stop.
         max_bytes: The run ends when this much was published; None: no bound.
@@ -47,6 +48,7 @@ class DemoRun:
         settings: Settings,
         *,
         model_name: str,
+        engine: str | None,
         videos: Mapping[str, Path],
         frames: int | None,
         max_bytes: int | None,
@@ -56,6 +58,7 @@ class DemoRun:
     ) -> None:
         self._settings = settings
         self._model_name = model_name
+        self._engine = engine
         self._videos = videos
         self._frames = frames
         self._max_bytes = max_bytes
@@ -84,7 +87,8 @@ class DemoRun:
             FramebusError: One of the programs failed.
         """
         with ExitStack() as programs:
-            consumer = self._start(programs, "consumer", ["consume", "--model", self._model_name])
+            engine = [] if self._engine is None else ["--engine", self._engine]
+            consumer = self._start(programs, "consumer", ["consume", "--model", self._model_name, *engine])
             api = self._start(programs, "api", ["api"])
             with self._console.status("loading the model"):
                 self._wait_until_ready(consumer, f"http://{LOOPBACK}:{self._http_port}/", stop)
