@@ -35,7 +35,12 @@ class LoadCommand(_Message):
 
 
 class Overrides(_Message):
-    """What wins over a model's config.json; None leaves it as it is there."""
+    """What wins over a model's config.json; None leaves it as it is there.
+
+    Attributes:
+        confidence: Lowest score that is kept, in percent (0..100).
+        predictions: At most this many detections are kept, best first.
+    """
 
     confidence: float | None = Field(None, ge=0, le=100)
     predictions: int | None = Field(None, ge=1, lt=2**31)
@@ -88,7 +93,15 @@ class ModelStatus(_Message):
 
 
 class CameraStatus(_Message):
-    """A camera whose frames went through a model on one worker within the last seconds."""
+    """A camera whose frames went through a model on one worker within the last seconds.
+
+    Attributes:
+        camera: Its id.
+        model: The model.
+        frames_per_s: Frames that got their detections.
+        dropped_per_s: Frames that were left out, because they were too old or a newer one was there.
+        last_frame_at: When the last frame got its detections or was left out.
+    """
 
     camera: str
     model: str
