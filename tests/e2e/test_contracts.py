@@ -36,6 +36,8 @@ from tests.e2e.rest_processes import SLOW, RestInstallation, RestProcess, Worker
 from tests.integration.accounts import read
 from tests.pictures import jpeg
 
+pytestmark = pytest.mark.slow
+
 TRACE = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1")
 MAX_PIXELS = 10_000
 MAX_BYTES = 100_000
@@ -113,7 +115,7 @@ def published(
         worker, api = programs.deadly(), programs.api()
         worker.until_ready()
         api.until_workers(worker)
-        cameras = programs.producer("--model", programs.model, cameras=2, fps=20)
+        cameras = programs.producer(cameras=2, fps=20)
         worker.until_finished(20)
         command(programs, api, worker)
         cameras.stop()
@@ -145,7 +147,9 @@ def command(programs: Programs, api: RestProcess, worker: WorkerProcess) -> None
 
 def publish_all_kinds(programs: Programs) -> None:
     """Publishes frames as outsiders do: bare, with all there may be, and such as must die."""
-    traced = EncodedFrame("gate/7 ü", "frame-1", datetime.now(UTC), jpeg(), sequence="1", trace=TRACE)
+    traced = EncodedFrame(
+        "gate/7 ü", "frame-1", datetime.now(UTC), jpeg(), model=programs.model, sequence="1", trace=TRACE
+    )
     programs.publish(
         OutgoingRecord(programs.topic, None, jpeg()),
         wire.encode_frame(traced, programs.topic),
@@ -187,7 +191,6 @@ def kinds_of(published: Published, channel: str) -> dict[str, Kind]:
     return {name: Kind(by_name[name], messages) for name, messages in found.items()}
 
 
-@pytest.mark.slow
 def test_frames_are_as_they_are_described(published: Published) -> None:
     dead = [frame for frame in published["frames"] if "ce_source" not in frame.headers]
     by_framebus = [frame for frame in published["frames"] if "ce_source" in frame.headers]
@@ -252,7 +255,7 @@ def test_what_workers_say_is_as_it_is_described(published: Published) -> None:
     ("channel", "name", "optional"),
     [
         ("detections", "detections", {"traceparent", "tracestate"}),
-        ("deadLetters", "deadLetter", {"fb_time"}),
+        ("deadLetters", "deadLetter", {"fb_time", "fb_left_out"}),
         ("commands", "load", set()),
         ("commands", "thresholds", set()),
         ("workers", "status", set()),
