@@ -35,7 +35,12 @@ class LoadCommand(_Message):
 
 
 class Overrides(_Message):
-    """What wins over a model's config.json; None leaves it as it is there."""
+    """What wins over a model's config.json; None leaves it as it is there.
+
+    Attributes:
+        confidence: Lowest score that is kept, in percent (0..100).
+        predictions: At most this many detections are kept, best first.
+    """
 
     confidence: float | None = Field(None, ge=0, le=100)
     predictions: int | None = Field(None, ge=1, lt=2**31)
@@ -93,10 +98,10 @@ class CameraStatus(_Message):
     Attributes:
         camera: Its id.
         model: The model.
-        frames_per_s: Frames whose detections were acknowledged.
-        dropped_per_s: Frames left out on purpose.
-        latency_ms: From capture to acknowledged detections, on the average; None if there were none.
-        last_frame_at: When the worker had to do with one last.
+        frames_per_s: Frames that got their detections.
+        dropped_per_s: Frames that were left out, because they were too old or a newer one was there.
+        latency_ms: From capture to acknowledged detections, on the average; None if no frame got its detections.
+        last_frame_at: When the last frame got its detections or was left out.
     """
 
     camera: str

@@ -1,4 +1,4 @@
-"""An engine for consumer processes that ends its process over one kind of picture, and hangs over another."""
+"""An engine for consumer processes that refuses one kind of picture, dies of another, hangs over a third."""
 
 import os
 import signal
@@ -20,6 +20,7 @@ ENGINE = "deadly"
 # As large as the pictures of `tests.pictures`, so that they may share a batch with them.
 KILLS = encode_jpeg(np.full((48, 64, 3), 0, np.uint8))
 HANGS = encode_jpeg(np.full((48, 64, 3), 255, np.uint8))
+REFUSES = encode_jpeg(np.full((48, 64, 3), 128, np.uint8))
 
 
 class DeadlyEngine(ScriptedEngine):
@@ -36,7 +37,7 @@ class DeadlyEngine(ScriptedEngine):
 
 def deadly_engine(model: StoredModel, settings: Settings) -> DeadlyEngine:
     """What the entry point names."""
-    return DeadlyEngine()
+    return DeadlyEngine(poison=lambda image: int(image.max()) - int(image.min()) < 8)
 
 
 def install_deadly_engine(directory: Path) -> Path:
