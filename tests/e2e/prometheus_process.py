@@ -16,7 +16,7 @@ from tests.monitoring import PROMETHEUS
 
 _TIMEOUT_S = 60.0
 _INTERVAL_S = 0.2
-_SCRAPE_INTERVAL = "1s"  # so that a test need not wait for the real one
+_SCRAPE_INTERVAL = "2s"  # so that a test need not wait for the real one
 
 Found = TypeVar("Found")
 
