@@ -97,6 +97,7 @@ class Consumer:
             http.stop()
 
     def _work(self, admin: BusAdmin, address: str, stop: threading.Event) -> None:
+        self._metrics.broker_up.set(1)  # until there are pipelines that know
         self._preparing = "models are loading"
         if self._routes.models:
             log.info(

@@ -104,6 +104,12 @@ class ConsumerMetrics:
         self.model_loaded = Gauge(
             "framebus_model_loaded", "1 while a model is loaded, else 0", ["model"], registry=registry
         )
+        self.model_failed = Gauge(
+            "framebus_model_failed",
+            "1 while a model's last load has failed, also where an earlier version is in force, else 0",
+            ["model"],
+            registry=registry,
+        )
         self.config_refused = Gauge(
             "framebus_model_config_refused",
             "1 while a model's config.json is wrong and an earlier one is in force, else 0",
@@ -133,6 +139,12 @@ class ConsumerMetrics:
         if before is not None and before != self._engines.get(model):
             self.engine_info.remove(model, *before)
         self.engine_fallback.labels(model).set(report is not None and report.fallback is not None)
+
+    def tell_unloaded(self, model: str) -> None:
+        """Says that a model is here no more, so that nothing is wrong with it either."""
+        for gauge in (self.model_loaded, self.model_failed, self.config_refused):
+            gauge.labels(model).set(0)
+        self.tell_engine(model, None)
 
     def lag_frames(self, model: str) -> int | None:
         """Frames on the bus that a model has not finished, of all its partitions; None if it has none."""

@@ -180,6 +180,7 @@ class Models:
         model.error, model.is_loading, model.generation = error, False, generation
         self.changes += 1
         self._metrics.model_loaded.labels(model.name).set(model.host is not None)
+        self._metrics.model_failed.labels(model.name).set(error is not None)
         if error is not None:
             stays = None if model.host is None else model.host.in_force.version
             log.error("model not loaded", model=model.name, error=error, stays_in_force=stays)
@@ -211,8 +212,7 @@ class Models:
             self._models.pop(model.name, None)
             self.changes += 1
         model.close()
-        self._metrics.model_loaded.labels(model.name).set(0)
-        self._metrics.tell_engine(model.name, None)
+        self._metrics.tell_unloaded(model.name)
         log.info("model unloaded", model=model.name)
 
 

@@ -35,15 +35,10 @@ Process = TypeVar("Process", bound=FramebusProcess)
 
 
 class RestProcess(FramebusProcess):
-    """`framebus api` or `framebus serve`, on a port of its own.
-
-    Attributes:
-        url: Where the REST API is.
-    """
+    """`framebus api` or `framebus serve`, on a port of its own."""
 
     def __init__(self, name: str, *arguments: str, environment: Mapping[str, str], directory: Path) -> None:
         super().__init__(name, *arguments, environment={**_PATIENT, **environment}, directory=directory)
-        self.url = self._address
 
     @contextmanager
     def client(self, token: str | None = None) -> Iterator[httpx.Client]:
@@ -75,11 +70,6 @@ class RestProcess(FramebusProcess):
 
 class WorkerProcess(FramebusProcess):
     """`framebus consume`."""
-
-    @property
-    def url(self) -> str:
-        """Where it answers the control API."""
-        return self._address
 
     def predict(self, model: str, picture: bytes) -> httpx.Response:
         """Asks it as the control API does."""

@@ -36,11 +36,14 @@ class FramebusProcess:
         arguments: What follows `framebus`.
         environment: Settings.
         directory: Where its log and its output are written.
+
+    Attributes:
+        url: Where its HTTP port is.
     """
 
     def __init__(self, name: str, *arguments: str, environment: Mapping[str, str], directory: Path) -> None:
         (port,) = free_ports(1)
-        self._address = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self._log_file, self._output_file = directory / f"{name}.log", directory / f"{name}.out"
         own = {
             "FRAMEBUS_CONSUMER__HTTP_PORT": str(port),
@@ -107,7 +110,7 @@ class FramebusProcess:
     def not_ready(self) -> str | None:
         """The reason why it is not ready, in its own words; None if it is."""
         try:
-            with urllib.request.urlopen(f"{self._address}/readyz", timeout=10):
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=10):
                 return None
         except urllib.error.HTTPError as error:
             with error:
@@ -118,7 +121,7 @@ class FramebusProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's series that have these labels, as of now."""
-        with urllib.request.urlopen(f"{self._address}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         return sum(
             sample.value
@@ -129,7 +132,7 @@ class FramebusProcess:
 
     def get(self, path: str) -> Any:
         """What its HTTP port answers, as JSON."""
-        with urllib.request.urlopen(f"{self._address}{path}", timeout=_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=_TIMEOUT_S) as answer:
             return json.load(answer)
 
     def finished_frames(self) -> float:

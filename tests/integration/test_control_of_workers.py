@@ -140,6 +140,14 @@ def test_a_worker_that_starts_takes_over_what_is_desired_before_it_is_ready(
     assert any(not status.is_ready for status in workers.beats(again))
 
 
+def test_a_worker_whose_models_load_says_that_a_broker_is_there(workers: ControlledWorkers) -> None:
+    worker = workers.consumer(**{LOAD_S: "120"})
+
+    worker.until(lambda: worker.not_ready() == "models are loading", "the models to be loaded")
+
+    assert worker.metric("framebus_broker_up") == 1
+
+
 def test_a_worker_that_is_killed_falls_silent_and_one_that_is_stopped_says_goodbye(
     workers: ControlledWorkers,
 ) -> None:

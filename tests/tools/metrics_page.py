@@ -22,6 +22,8 @@ Every program has an HTTP port (`FRAMEBUS_CONSUMER__HTTP_PORT`, `FRAMEBUS_PRODUC
 The label `camera` names the first cameras seen (`..._METRICS_CAMERAS` of them, 200 by default); the rest is
 `other`.
 
+[Monitoring](monitoring.md) makes alerts and a dashboard of them.
+
 This page is written by `python -m tests.tools.metrics_page`.
 """
 

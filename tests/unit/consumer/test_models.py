@@ -34,6 +34,7 @@ def test_a_model_that_is_desired_is_loaded_and_serves(worker: ModelWorker) -> No
     )
     assert worker.objects("ssd") == 1
     assert worker.metric("framebus_model_loaded", "ssd") == 1
+    assert worker.metric("framebus_model_failed", "ssd") == 0
 
 
 def test_a_model_that_is_desired_no_more_is_unloaded_and_its_engine_closed_once(worker: ModelWorker) -> None:
@@ -110,6 +111,7 @@ def test_a_model_that_cannot_be_loaded_is_failed_and_says_why(
     assert str(status.error).startswith(error)
     assert worker.models.serving(model) is None
     assert worker.metric("framebus_model_loaded", model) == 0
+    assert worker.metric("framebus_model_failed", model) == 1
     assert worker.load("ssd").state == "loaded", "it keeps no other model from loading"
 
 
@@ -119,6 +121,7 @@ def test_a_model_that_failed_is_forgotten_once_nobody_desires_it(worker: ModelWo
     worker.want("missing", loaded=False)
 
     wait_until(lambda: worker.status("missing") is None)
+    wait_until(lambda: worker.metric("framebus_model_failed", "missing") == 0)
 
 
 def test_a_status_is_told_of_while_a_model_loads(worker: ModelWorker) -> None:

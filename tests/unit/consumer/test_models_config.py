@@ -121,6 +121,16 @@ def test_garbage_in_config_keeps_the_old_values_says_so_and_recovers(
     assert worker.objects("ssd") == 0
 
 
+def test_a_config_that_is_wrong_troubles_nobody_once_its_model_is_unloaded(worker: ModelWorker) -> None:
+    worker.load("ssd")
+    (worker.obedient.directory / "ssd" / "config.json").write_text("{")
+    assert watched(worker).config_error is not None
+
+    worker.want("ssd", loaded=False)
+
+    wait_until(lambda: worker.metric("framebus_model_config_refused", "ssd") == 0)
+
+
 def test_a_config_or_a_folder_that_is_gone_keeps_the_old_values(worker: ModelWorker) -> None:
     worker.load("ssd")
     folder = worker.obedient.directory / "ssd"

@@ -53,6 +53,7 @@ def test_a_reload_that_fails_keeps_the_old_version_and_says_why(worker: ModelWor
     assert worker.objects("ssd") == 1
     assert worker.obedient.made["ssd"][0].closed == 0
     assert worker.metric("framebus_model_loaded", "ssd") == 1
+    assert worker.metric("framebus_model_failed", "ssd") == 1
 
 
 def test_a_reload_that_goes_well_clears_the_error_of_the_one_before(worker: ModelWorker) -> None:
@@ -65,6 +66,7 @@ def test_a_reload_that_goes_well_clears_the_error_of_the_one_before(worker: Mode
     status = worker.load("ssd", 2)
 
     assert (status.state, status.error) == ("loaded", None)
+    assert worker.metric("framebus_model_failed", "ssd") == 0
 
 
 def test_a_model_that_failed_is_tried_again_with_the_next_generation_only(worker: ModelWorker) -> None:
