@@ -100,7 +100,7 @@ class CameraStatus(_Message):
         model: The model.
         frames_per_s: Frames that got their detections.
         dropped_per_s: Frames that were left out, because they were too old or a newer one was there.
-        latency_ms: From capture to acknowledged detections, on the average; None if no frame got its detections.
+        latency_ms: From capture to acknowledged detections, on the average; None without any.
         last_frame_at: When the last frame got its detections or was left out.
     """
 
