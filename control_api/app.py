@@ -13,7 +13,7 @@ from control_api.body_limit import BodyLimitMiddleware, body_limit_bytes
 from control_api.openapi import describe, operation_id
 from control_api.plane import ControlPlane, build_plane
 from control_api.problems import answer_problems
-from control_api.requests import RequestMiddleware
+from control_api.requests import QUIET, RequestMiddleware
 from control_api.routes import docs, health, legacy, models, predict, sessions, workers
 from control_api.worker_clients import HttpWorkerClient, WorkerClient
 from framebus.bus import Bus
@@ -21,6 +21,8 @@ from framebus.health import listen
 from framebus.logs import get_logger
 from framebus.model_repository import ModelRepository
 from framebus.settings import Settings
+from framebus.tracing import Tracing, start_tracing
+from framebus.tracing.requests import TracedRequests
 
 _WATCH_INTERVAL_S = 0.2
 # After the longest prediction: the answer has to be sent, too.
@@ -44,6 +46,7 @@ def create_app(settings: Settings, bus: Bus, client: WorkerClient | None = None)
     """
     workers_client = client or HttpWorkerClient(settings.control)
     plane = build_plane(settings, bus, workers_client)
+    tracing = start_tracing(settings.tracing, "api")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +58,8 @@ def create_app(settings: Settings, bus: Bus, client: WorkerClient | None = None)
         for follower in plane.followers:
             follower.join()
         await workers_client.close()
+        if tracing is not None:
+            tracing.close()
 
     app = FastAPI(
         title="framebus",
@@ -63,6 +68,7 @@ def create_app(settings: Settings, bus: Bus, client: WorkerClient | None = None)
         redoc_url=None,
         generate_unique_id_function=operation_id,
         middleware=[
+            *_traced(tracing),
             Middleware(RequestMiddleware, metrics=plane.metrics),
             *_cors(settings.api.cors_origins),
             Middleware(BodyLimitMiddleware, limit_bytes=lambda path: body_limit_bytes(path, settings.api)),
@@ -74,6 +80,10 @@ def create_app(settings: Settings, bus: Bus, client: WorkerClient | None = None)
         app.include_router(part.router)
     describe(app, plane.access)
     return app
+
+
+def _traced(tracing: Tracing | None) -> list[Middleware]:
+    return [] if tracing is None else [Middleware(TracedRequests, tracing=tracing, quiet=QUIET)]
 
 
 def _cors(origins: list[str]) -> list[Middleware]:

@@ -13,7 +13,8 @@ from control_api.request_ids import RequestIds
 from framebus.logs import get_logger
 
 # Asked for every few seconds by machines.
-_QUIET = ("/healthz", "/readyz", "/metrics")
+QUIET = ("/healthz", "/readyz", "/metrics")
+"""Paths of which no request is worth a line."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = get_logger("api")
@@ -62,7 +63,7 @@ class RequestMiddleware:
         endpoint = _endpoint(scope)
         self._metrics.requests.labels(endpoint, method, status).inc()
         self._metrics.latency.labels(endpoint, method).observe(took_s)
-        write = log.debug if scope["path"] in _QUIET else log.info
+        write = log.debug if scope["path"] in QUIET else log.info
         problem = scope.get(PROBLEM_SCOPE_KEY)
         write(
             "request",

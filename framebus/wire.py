@@ -26,6 +26,7 @@ SCHEMA_VERSION = "1.0"
 
 # Ids and headers are repeated in every message about their frame.
 _MAX_TEXT_BYTES = 1_024
+_TRACE_HEADERS = ("traceparent", "tracestate")
 _BOX_EDGES = ("leftX", "topY", "rightX", "bottomY")
 _DETECTIONS_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:framebus:detections")
 
@@ -107,6 +108,22 @@ def decode_frame(record: Record) -> EncodedFrame:
             else None
         ),
     )
+
+
+def trace_of(headers: Headers) -> TraceContext | None:
+    """The trace that a record belongs to, as far as that can be told whatever its headers hold."""
+    texts = {
+        name: value.decode(errors="replace")
+        for name, value in headers
+        if name in _TRACE_HEADERS and value is not None and len(value) <= _MAX_TEXT_BYTES
+    }
+    traceparent = texts.get("traceparent")
+    return TraceContext(traceparent, texts.get("tracestate") or None) if traceparent else None
+
+
+def with_trace(headers: Headers, trace: TraceContext) -> Headers:
+    """The headers of a record that belongs to this trace, whatever it belonged to before."""
+    return (*(one for one in headers if one[0] not in _TRACE_HEADERS), *_trace_headers(trace))
 
 
 def wanted_model(record: Record) -> str | None:
