@@ -22,7 +22,6 @@ from framebus.tracing.requests import TracedRequests
 _STATUS = {"not_loaded": 404, "busy": 429, "stopping": 503, "deadline": 504, "unauthorized": 401}
 _LONGEST_WAIT_S = 600.0
 _LONGEST_ID = 200
-_PATH = "/models/{model}/predict"
 
 log = get_logger("predictions")
 
@@ -80,8 +79,8 @@ def prediction_routes(
                 **_ids(request),
             )
 
-    traced = [] if tracing is None else [Middleware(TracedRequests, tracing=tracing, route=_PATH)]
-    return [Route(_PATH, predict, methods=["POST"], middleware=traced)]
+    traced = [] if tracing is None else [Middleware(TracedRequests, tracing=tracing)]
+    return [Route("/models/{model}/predict", predict, methods=["POST"], middleware=traced)]
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:

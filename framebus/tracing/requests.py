@@ -18,13 +18,10 @@ class TracedRequests:
         app: What is inside.
         tracing: Makes the spans.
         quiet: Paths that machines ask for every few seconds, and that are not traced.
-        route: The template of the path, where no router of FastAPI tells it.
     """
 
-    def __init__(
-        self, app: ASGIApp, tracing: Tracing, *, quiet: Collection[str] = (), route: str | None = None
-    ) -> None:
-        self._app, self._tracing, self._quiet, self._route = app, tracing, quiet, route
+    def __init__(self, app: ASGIApp, tracing: Tracing, *, quiet: Collection[str] = ()) -> None:
+        self._app, self._tracing, self._quiet = app, tracing, quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -58,7 +55,7 @@ class TracedRequests:
             await self._app(scope, receive, send_noting)
         finally:
             current_span.reset(token)
-            route = self._route or getattr(scope.get("route"), "path", None)
+            route = getattr(scope.get("route"), "path", None)  # the template of the path
             span.end(
                 {"http.response.status_code": status, **({} if route is None else {"http.route": route})},
                 name=None if route is None else f"{method or 'HTTP'} {route}",
