@@ -48,7 +48,7 @@ def pipeline(
     return Run(
         bus,
         engine or ScriptedEngine(),
-        settings or settings_with(max_batch_delay_ms=500),
+        settings or settings_with(),
         producer=traced(MemoryProducer(bus) if producer is None else producer, tracing, but="frames.dead"),
         trace=new_trace(tracing, MODEL, "framebus.group"),
     )
@@ -118,7 +118,7 @@ def test_frames_that_share_a_call_tell_of_it_each_in_its_own_trace(
     for number in range(8):
         publish(bus, jpeg(), key=b"cam-%d" % number)
 
-    with at_work(pipeline(bus, tracing)) as run:
+    with at_work(pipeline(bus, tracing, settings=settings_with(max_batch_delay_ms=20_000))) as run:
         read(bus, DETECTIONS, 8)
     tracing.close()
 
@@ -205,6 +205,11 @@ def test_frames_that_are_left_out_end_with_the_reason(
     with at_work(pipeline(bus, tracing, engine=engine, settings=settings_with(latest))) as run:
         wait_until(lambda: run.dropped("superseded", "cam-1") > 0)
         engine.gate.set()
+        wait_until(
+            lambda: (
+                run.dropped("superseded", "cam-1") + run.metric("framebus_frames_total", camera="cam-1") == 50
+            )
+        )
     tracing.close()
 
     outcomes = [span.attributes["framebus.outcome"] for span in kept.named("process frames")]
