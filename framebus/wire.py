@@ -112,13 +112,9 @@ def decode_frame(record: Record) -> EncodedFrame:
 
 def trace_of(headers: Headers) -> TraceContext | None:
     """The trace that a record belongs to, as far as that can be told whatever its headers hold."""
-    texts = {
-        name: value.decode(errors="replace")
-        for name, value in headers
-        if name in _TRACE_HEADERS and value is not None and len(value) <= _MAX_TEXT_BYTES
-    }
-    traceparent = texts.get("traceparent")
-    return TraceContext(traceparent, texts.get("tracestate") or None) if traceparent else None
+    last = dict(headers)
+    traceparent, tracestate = (_readable(last.get(name)) for name in _TRACE_HEADERS)
+    return TraceContext(traceparent, tracestate or None) if traceparent else None
 
 
 def with_trace(headers: Headers, trace: TraceContext) -> Headers:
@@ -262,6 +258,10 @@ def _text(what: str, value: bytes | None) -> str:
         return (value or b"").decode()
     except UnicodeDecodeError as error:
         raise InvalidHeaderError(f"{what} is not UTF-8: {error}") from error
+
+
+def _readable(value: bytes | None) -> str:
+    return "" if value is None or len(value) > _MAX_TEXT_BYTES else value.decode(errors="replace")
 
 
 def _trace_headers(trace: TraceContext | None) -> Headers:

@@ -138,6 +138,7 @@ def test_a_record_can_be_given_another_trace() -> None:
 @pytest.mark.parametrize("value", [None, b"", b"x" * 1_025])
 def test_what_cannot_be_a_trace_is_none(value: bytes | None) -> None:
     assert wire.trace_of((("traceparent", value), ("tracestate", b"vendor=1"))) is None
+    assert wire.trace_of((("traceparent", b"00-1"), ("traceparent", value))) is None
     assert wire.trace_of((("traceparent", b"00-1"), ("tracestate", value))) == TraceContext("00-1")
 
 
