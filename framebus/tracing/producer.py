@@ -1,5 +1,6 @@
 """Publishing with a span for each record, which goes along in the record's headers."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,11 +15,18 @@ from framebus.bus import (
     TransactionalProducer,
 )
 from framebus.errors import FrameTooLargeError
+from framebus.frames import TraceContext
 from framebus.tracing import Span, Tracing
+
+# https://www.w3.org/TR/trace-context/#sampled-flag
+_UNSAMPLED = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][02468ace]")
 
 
 def traced(producer: BusProducer, tracing: Tracing | None, *, but: str | None = None) -> BusProducer:
     """The same producer with a span for each record; without tracing, the producer itself.
+
+    A record that carries a trace which is not sampled is published as it is: at high rates most of them are
+    such, and a span that nobody sees would cost as much again as the one above it.
 
     Args:
         producer: Publishes.
@@ -38,10 +46,11 @@ class _TracedProducer:
         self._producer, self._tracing, self._but = producer, tracing, but
 
     def publish(self, record: OutgoingRecord, on_delivery: DeliveryCallback | None = None) -> bool:
-        if record.topic == self._but:
+        parent = wire.trace_of(record.headers)
+        if record.topic == self._but or (parent is not None and _UNSAMPLED.fullmatch(parent.traceparent)):
             return self._producer.publish(record, on_delivery)
         # If the client has no room for it, this one is never ended, and so was never there.
-        span = self._start(record)
+        span = self._start(record, parent)
 
         def delivered(delivery: Delivery) -> None:
             _end(span, delivery)
@@ -56,7 +65,7 @@ class _TracedProducer:
             span.end(error_type=error.reason, message=str(error))
             raise
 
-    def _start(self, record: OutgoingRecord) -> Span:
+    def _start(self, record: OutgoingRecord, parent: TraceContext | None) -> Span:
         attributes: dict[str, str | int] = {
             "messaging.system": "kafka",
             "messaging.operation.name": "publish",
@@ -66,7 +75,6 @@ class _TracedProducer:
         }
         if record.key is not None:
             attributes["messaging.kafka.message.key"] = record.key.decode(errors="replace")
-        parent = wire.trace_of(record.headers)
         return self._tracing.start(
             f"publish {record.topic}", "producer", parent=parent, attributes=attributes
         )

@@ -73,6 +73,18 @@ def test_a_record_that_belongs_to_no_trace_begins_one(bus: MemoryBus, kept: Kept
     assert "messaging.kafka.message.key" not in span.attributes
 
 
+def test_a_record_of_a_trace_that_is_not_sampled_is_left_as_it_is(bus: MemoryBus, kept: KeptSpans) -> None:
+    headers = (("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-02".encode()),)
+    with recording(kept) as tracing:
+        producer = traced(MemoryProducer(bus), tracing)
+        producer.publish(OutgoingRecord("frames", b"cam-1", b"jpeg", headers))
+        producer.flush(5)
+
+    [record] = read(bus, "frames", 1)
+    assert record.headers == headers
+    assert kept.all() == []
+
+
 def test_the_records_of_one_topic_are_left_as_they_are(bus: MemoryBus, kept: KeptSpans) -> None:
     with recording(kept) as tracing:
         producer = traced(MemoryProducer(bus), tracing, but="frames.dead")
