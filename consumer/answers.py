@@ -52,6 +52,7 @@ class Answers:
     ) -> None:
         self._metrics.decode.observe(flying.decode_s)
         self._decoded.give_back(decoded_bytes)
+        frame = flying.trace.detected(flying, frame, call)
         if isinstance(result, DetectionError):
             self._reject(flying, result)
             return

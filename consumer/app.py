@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from consumer.address import own_address
 from consumer.control import Control
+from consumer.frame_trace import new_trace
 from consumer.http import prediction_routes
 from consumer.in_process import InProcessPredictions
 from consumer.metrics import ConsumerMetrics
@@ -28,6 +29,8 @@ from framebus.logs import get_logger
 from framebus.routes import Routes, ensure_consumer_topics, group_id
 from framebus.settings import Settings
 from framebus.topics import detections_topic
+from framebus.tracing import Tracing, start_tracing
+from framebus.tracing.producer import traced
 
 # How soon a topic is read that is new and matches a route, or one is missed that a route names.
 _TOPICS_INTERVAL_S = 5.0
@@ -61,6 +64,7 @@ class Consumer:
         self._predictions = Predictions(settings.consumer, self._models.serving)
         self.predictions = InProcessPredictions(self._predictions, self._metrics)
         """For a control API in the same process."""
+        self._tracing: Tracing | None = None
         self._pipelines: Sequence[Pipeline] = ()
         self._preparing: str | None = f"waiting for a broker at {settings.kafka.bootstrap_servers}"
 
@@ -76,12 +80,13 @@ class Consumer:
         for name in self._routes.models:
             self._models.check(name)
         limits = self._settings.consumer
+        self._tracing = start_tracing(self._settings.tracing, "consumer")
         http = HttpServer(
             health_app(
                 self._registry,
                 alive=self._not_alive,
                 ready=self._not_ready,
-                routes=prediction_routes(self._settings, self._predictions, self._metrics),
+                routes=prediction_routes(self._settings, self._predictions, self._metrics, self._tracing),
             ),
             limits.http_host,
             limits.http_port,
@@ -95,6 +100,8 @@ class Consumer:
                 self._work(admin, address, stop)
         finally:
             http.stop()
+            if self._tracing is not None:
+                self._tracing.close()
 
     def _work(self, admin: BusAdmin, address: str, stop: threading.Event) -> None:
         self._metrics.broker_up.set(1)  # until there are pipelines that know
@@ -136,8 +143,9 @@ class Consumer:
                 routes=self._routes,
                 host=hosts[model],
                 consumer=consumer,
-                producer=producer,
+                producer=traced(producer, self._tracing, but=self._settings.topics.dead),
                 metrics=self._metrics,
+                trace=new_trace(self._tracing, model, group_id(self._settings.kafka, model)),
                 alone=alone,
             )
             for model, (consumer, producer) in clients.items()

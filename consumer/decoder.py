@@ -57,6 +57,7 @@ class Decoder:
             encoded = wire.decode_frame(flying.record)
             flying.captured_at = encoded.captured_at
             image, flying.decode_s = self._picture(encoded, flying.route.models)
+            flying.decoded_at = time.monotonic()
         except FrameError as error:
             self._waiting.went_on()
             self._reject(flying, error)

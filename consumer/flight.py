@@ -1,9 +1,10 @@
 """One frame on its way through the pipeline."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from consumer.frame_trace import FrameTrace, Untraced
 from consumer.limits import Limit
 from consumer.offsets import OffsetTracker
 from framebus.bus import OutgoingRecord, Record
@@ -27,11 +28,14 @@ class FlyingFrame:
         offsets: The tracker of its partition, for as long as that is assigned.
         in_flight: Where its room is given back when it has landed.
         polled_at: Monotonic seconds.
+        trace: What is told of it to those who trace.
         decode_s: Time that decoding took.
+        decoded_at: When that ended, in monotonic seconds; None before.
         outcome: What will be published for it, once that is known.
         detections: Number of objects in the outcome.
         captured_at: When the camera took it; None until its headers were read.
         error: Why it became a dead letter; None for one that did not.
+        drop_reason: Why it was left out; None for one that was not.
         is_smallest: Its dead letter has nothing left that could be left out.
     """
 
@@ -41,11 +45,14 @@ class FlyingFrame:
     offsets: OffsetTracker
     in_flight: Limit
     polled_at: float
+    trace: FrameTrace = field(default_factory=Untraced)
     decode_s: float = 0.0
+    decoded_at: float | None = None
     outcome: OutgoingRecord | None = None
     detections: int = 0
     captured_at: datetime | None = None
     error: FrameError | None = None
+    drop_reason: str | None = None
     is_smallest: bool = False
 
     @property
@@ -74,3 +81,8 @@ class FlyingFrame:
     def held_bytes(self) -> int:
         """Memory that it takes, encoded."""
         return len(self.record.value) + _OVERHEAD_BYTES
+
+    def land(self) -> None:
+        """It has come to its end, whichever that was: tells so, and makes room."""
+        self.trace.landed(self)
+        self.in_flight.give_back(self.held_bytes)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 import orjson
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -15,6 +16,8 @@ from consumer.predictions import PredictionRefusedError, Predictions
 from framebus.errors import DetectionError, FrameError, FrameTooLargeError
 from framebus.logs import get_logger
 from framebus.settings import Settings
+from framebus.tracing import Tracing
+from framebus.tracing.requests import TracedRequests
 
 _STATUS = {"not_loaded": 404, "busy": 429, "stopping": 503, "deadline": 504, "unauthorized": 401}
 _LONGEST_WAIT_S = 600.0
@@ -24,7 +27,7 @@ log = get_logger("predictions")
 
 
 def prediction_routes(
-    settings: Settings, predictions: Predictions, metrics: ConsumerMetrics
+    settings: Settings, predictions: Predictions, metrics: ConsumerMetrics, tracing: Tracing | None = None
 ) -> Sequence[BaseRoute]:
     """The routes of one-off predictions.
 
@@ -76,7 +79,8 @@ def prediction_routes(
                 **_ids(request),
             )
 
-    return [Route("/models/{model}/predict", predict, methods=["POST"])]
+    traced = [] if tracing is None else [Middleware(TracedRequests, tracing=tracing)]
+    return [Route("/models/{model}/predict", predict, methods=["POST"], middleware=traced)]
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:

@@ -7,6 +7,7 @@ from itertools import chain, zip_longest
 
 from consumer.assignment import Assignment
 from consumer.flight import FlyingFrame
+from consumer.frame_trace import NewTrace
 from consumer.limits import Limit
 from consumer.suspects import Suspects
 from consumer.turn import Turn
@@ -39,6 +40,7 @@ class Intake:
         max_bytes: Most bytes in flight, encoded; the same again where only the latest counts.
         keeps_offset_order: Whether all frames of a partition are published in the order of their offsets, and
             not only those of each camera where freshness counts.
+        trace: Made for each frame of this model.
         accept: Takes each frame of this model.
         condemn: Takes each frame of this model that has ended a process.
     """
@@ -55,6 +57,7 @@ class Intake:
         max_frames: int,
         max_bytes: int,
         keeps_offset_order: bool,
+        trace: NewTrace,
         accept: Callable[[FlyingFrame], None],
         condemn: Callable[[FlyingFrame], None],
     ) -> None:
@@ -66,6 +69,7 @@ class Intake:
         self._suspects = suspects
         self._alone = alone
         self._has_turn = False
+        self._trace = trace
         self._accept = accept
         self._condemn = condemn
         self._every = Limit(max_frames, max_bytes)
@@ -161,7 +165,13 @@ class Intake:
                 continue
             limit = self._latest if route.freshness == "latest" else self._every
             flying = FlyingFrame(
-                record, route, self._order_key(record, route), offsets, limit, time.monotonic()
+                record,
+                route,
+                self._order_key(record, route),
+                offsets,
+                limit,
+                polled_at=time.monotonic(),
+                trace=self._trace(),
             )
             if self.frames == 0:
                 self.busy_since_s = flying.polled_at

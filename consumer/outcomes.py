@@ -49,6 +49,7 @@ class Outcomes:
 
     def drop(self, flying: FlyingFrame, reason: str) -> None:
         """The frame is left out, as its route says."""
+        flying.drop_reason = reason
         if not flying.is_abandoned:  # else its new owner decides
             self._metrics.rates.dropped(flying.camera_id, self._model)
             self._metrics.dropped.labels(self._metrics.camera(flying.camera_id), self._model, reason).inc()

@@ -12,6 +12,7 @@ from consumer.assignment import Assignment
 from consumer.dead_letter import DeadLetters
 from consumer.decoder import Decoder
 from consumer.flight import FlyingFrame
+from consumer.frame_trace import NewTrace, Untraced
 from consumer.inference import Inference
 from consumer.intake import Intake
 from consumer.limits import Limit
@@ -54,6 +55,7 @@ class Pipeline:
         consumer: Member of the model's group; owned by the thread that calls `run`.
         producer: Owned by the publish stage; with a transactional one, each frame is answered exactly once.
         metrics: Where everything is counted.
+        trace: Made for each frame, to tell of it.
         alone: Shared by the pipelines of a process: held by the one that runs a frame alone.
     """
 
@@ -66,6 +68,7 @@ class Pipeline:
         consumer: BusConsumer,
         producer: BusProducer,
         metrics: ConsumerMetrics,
+        trace: NewTrace = Untraced,
         alone: Turn | None = None,
     ) -> None:
         limits = settings.consumer
@@ -88,7 +91,7 @@ class Pipeline:
                 membership=lambda: self._assignment.membership,
                 tracked=lambda: self._assignment.tracked(),
                 acknowledged=lambda flying: self._outcomes.acknowledged(flying),
-                discard=_land,
+                discard=FlyingFrame.land,
                 shrink=dead_letters.shrink,
                 interval_s=limits.transaction_interval_ms / 1000,
                 max_frames=limits.max_in_flight_frames * (_TRANSACTION_FACTOR // 2),
@@ -101,12 +104,12 @@ class Pipeline:
                 shrink=dead_letters.shrink,
             )
         )
-        self._release = Release(self._publisher.put, _land)
+        self._release = Release(self._publisher.put, FlyingFrame.land)
         self._outcomes = Outcomes(
             model=model,
             dead_letters=dead_letters,
             release=self._release,
-            landed=_land,
+            landed=FlyingFrame.land,
             dead_share=DeadShare(limits.max_dead_share, limits.dead_window_frames),
             metrics=metrics,
         )
@@ -163,6 +166,7 @@ class Pipeline:
             max_frames=max_frames,
             max_bytes=limits.max_in_flight_bytes,
             keeps_offset_order=exactly_once,
+            trace=trace,
             accept=self._accept,
             condemn=self._condemn,
         )
@@ -309,7 +313,3 @@ class Pipeline:
                 frames=self._intake.frames,
             )
         self._assignment.commit_all(_LAST_COMMIT_S)
-
-
-def _land(flying: FlyingFrame) -> None:
-    flying.in_flight.give_back(flying.held_bytes)

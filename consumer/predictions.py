@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
+from consumer.frame_trace import tell_of_call
 from consumer.inference import EngineCall, Inference, Picture
 from consumer.model_host import Result
 from framebus import images, wire
@@ -14,6 +15,7 @@ from framebus.detections import Detections
 from framebus.errors import FramebusError
 from framebus.frames import EncodedFrame
 from framebus.settings import ConsumerSettings
+from framebus.tracing import current_span
 
 _SOURCE = "rest"
 
@@ -117,6 +119,9 @@ class Predictions:
         finally:
             inference.discard(picture)
         total_s = time.monotonic() - came_s
+        span = current_span.get()
+        span.child("decode", came_s, came_s + decode_s, {})
+        tell_of_call(span, call)
         timing = wire.Timing(
             wait_ms=(call.started_s - came_s - decode_s) * 1000,
             decode_ms=decode_s * 1000,

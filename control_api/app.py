@@ -13,7 +13,7 @@ from control_api.body_limit import BodyLimitMiddleware, body_limit_bytes
 from control_api.openapi import describe, operation_id
 from control_api.plane import ControlPlane, build_plane
 from control_api.problems import answer_problems
-from control_api.requests import RequestMiddleware
+from control_api.requests import RequestMiddleware, is_quiet
 from control_api.routes import docs, health, legacy, live, models, predict, sessions, workers
 from control_api.routes.dashboard import add_dashboard
 from control_api.worker_clients import HttpWorkerClient, WorkerClient
@@ -22,6 +22,8 @@ from framebus.health import listen
 from framebus.logs import get_logger
 from framebus.model_repository import ModelRepository
 from framebus.settings import Settings
+from framebus.tracing import Tracing, start_tracing
+from framebus.tracing.requests import TracedRequests
 
 _WATCH_INTERVAL_S = 0.2
 # After the longest prediction: the answer has to be sent, too.
@@ -48,6 +50,7 @@ def create_app(
     """
     workers_client = client or HttpWorkerClient(settings.control)
     plane = build_plane(settings, bus, workers_client, has_streams=has_streams)
+    tracing = start_tracing(settings.tracing, "api")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +63,8 @@ def create_app(
             follower.join()
         plane.live.stop()
         await workers_client.close()
+        if tracing is not None:
+            tracing.close()
 
     app = FastAPI(
         title="framebus",
@@ -68,6 +73,7 @@ def create_app(
         redoc_url=None,
         generate_unique_id_function=operation_id,
         middleware=[
+            *_traced(tracing),
             Middleware(RequestMiddleware, metrics=plane.metrics),
             *_cors(settings.api.cors_origins),
             Middleware(BodyLimitMiddleware, limit_bytes=lambda path: body_limit_bytes(path, settings.api)),
@@ -80,6 +86,10 @@ def create_app(
     add_dashboard(app)
     describe(app, plane.access)
     return app
+
+
+def _traced(tracing: Tracing | None) -> list[Middleware]:
+    return [] if tracing is None else [Middleware(TracedRequests, tracing=tracing, is_quiet=is_quiet)]
 
 
 def _cors(origins: list[str]) -> list[Middleware]:

@@ -69,17 +69,20 @@ class RequestMiddleware:
         self._metrics.requests.labels(endpoint, method, status).inc()
         self._metrics.latency.labels(endpoint, method).observe(took_s)
         problem = scope.get(PROBLEM_SCOPE_KEY)
-        path: str = scope["path"]
-        is_quiet = problem is None and (path in _QUIET or path.startswith(_QUIET_FILES))
-        write = log.debug if is_quiet else log.info
+        write = log.debug if problem is None and is_quiet(scope["path"]) else log.info
         write(
             "request",
             method=method,
-            path=path,
+            path=scope["path"],
             status=status,
             took_ms=round(took_s * 1000, 1),
             **({} if problem is None else {"error": problem}),
         )
+
+
+def is_quiet(path: str) -> bool:
+    """Whether requests to a path are hardly worth a line, or a span, as long as they are answered well."""
+    return path in _QUIET or path.startswith(_QUIET_FILES)
 
 
 class Endpoints:

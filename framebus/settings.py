@@ -272,6 +272,12 @@ class OpenVinoSettings(_Group):
     threads: int = Field(0, ge=0, le=256, description="cores that it uses; 0: all that the process may use")
 
 
+class TracingSettings(_Group):
+    """OpenTelemetry's own variables say where spans go, and how many: [tracing](tracing.md)."""
+
+    enabled: bool = Field(False, description="make and export spans; needs the extra `tracing`")
+
+
 class LogSettings(_Group):
     """Logs go to standard error."""
 
@@ -309,6 +315,7 @@ class Settings(BaseSettings):
     tensorflow: TensorFlowSettings = TensorFlowSettings()
     openvino: OpenVinoSettings = OpenVinoSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

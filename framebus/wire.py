@@ -26,6 +26,7 @@ SCHEMA_VERSION = "1.0"
 
 # Ids and headers are repeated in every message about their frame.
 _MAX_TEXT_BYTES = 1_024
+_TRACE_HEADERS = ("traceparent", "tracestate")
 _BOX_EDGES = ("leftX", "topY", "rightX", "bottomY")
 _DETECTIONS_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:framebus:detections")
 
@@ -107,6 +108,18 @@ def decode_frame(record: Record) -> EncodedFrame:
             else None
         ),
     )
+
+
+def trace_of(headers: Headers) -> TraceContext | None:
+    """The trace that a record belongs to, as far as that can be told whatever its headers hold."""
+    last = dict(headers)
+    traceparent, tracestate = (_readable(last.get(name)) for name in _TRACE_HEADERS)
+    return TraceContext(traceparent, tracestate or None) if traceparent else None
+
+
+def with_trace(headers: Headers, trace: TraceContext) -> Headers:
+    """The headers of a record that belongs to this trace, whatever it belonged to before."""
+    return (*(one for one in headers if one[0] not in _TRACE_HEADERS), *_trace_headers(trace))
 
 
 def wanted_model(record: Record) -> str | None:
@@ -245,6 +258,10 @@ def _text(what: str, value: bytes | None) -> str:
         return (value or b"").decode()
     except UnicodeDecodeError as error:
         raise InvalidHeaderError(f"{what} is not UTF-8: {error}") from error
+
+
+def _readable(value: bytes | None) -> str:
+    return "" if value is None or len(value) > _MAX_TEXT_BYTES else value.decode(errors="replace")
 
 
 def _trace_headers(trace: TraceContext | None) -> Headers:

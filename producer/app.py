@@ -12,6 +12,8 @@ from framebus.errors import BusRefusedError, TopicMissingError, TransportError
 from framebus.health import HttpServer, health_app
 from framebus.logs import get_logger
 from framebus.settings import Settings
+from framebus.tracing import start_tracing
+from framebus.tracing.producer import traced
 from producer.camera_spec import CameraSpec
 from producer.cameras import create_camera
 from producer.metrics import ProducerMetrics
@@ -62,6 +64,7 @@ class Producer:
             TransportError: There is no topic for frames, or the bus failed for good.
         """
         settings = self._settings
+        tracing = start_tracing(settings.tracing, "producer")
         registry = CollectorRegistry()
         metrics = ProducerMetrics(registry, settings.producer.metrics_cameras)
         http = HttpServer(
@@ -81,7 +84,7 @@ class Producer:
             self._pipeline = Pipeline(
                 settings=settings,
                 cameras=self._cameras,
-                producer=producer,
+                producer=traced(producer, tracing),
                 metrics=metrics,
                 max_frames=self._max_frames,
                 reread=self._reread,
@@ -94,6 +97,8 @@ class Producer:
             return summary
         finally:
             http.stop()
+            if tracing is not None:
+                tracing.close()
 
     @property
     def hangs(self) -> bool:

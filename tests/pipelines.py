@@ -7,11 +7,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from consumer.frame_trace import NewTrace, Untraced
 from consumer.metrics import ConsumerMetrics
 from consumer.model_host import ModelHost
 from consumer.pipeline import Pipeline
 from consumer.turn import Turn
-from framebus.bus import Delivery, Headers, OutgoingRecord, Partition, Record
+from framebus.bus import BusProducer, Delivery, Headers, OutgoingRecord, Partition, Record
 from framebus.bus.memory import MemoryBus, MemoryConsumer, MemoryProducer
 from framebus.environment import load_settings
 from framebus.routes import load_routes
@@ -47,8 +48,9 @@ class Run:
         settings: Settings,
         *,
         model: str = MODEL,
-        producer: MemoryProducer | None = None,
+        producer: BusProducer | None = None,
         consumer: MemoryConsumer | None = None,
+        trace: NewTrace = Untraced,
         alone: Turn | None = None,
     ) -> None:
         self.model = model
@@ -61,6 +63,7 @@ class Run:
             consumer=consumer or MemoryConsumer(bus, model),
             producer=MemoryProducer(bus) if producer is None else producer,
             metrics=ConsumerMetrics(self.registry, max_cameras=100),
+            trace=trace,
             alone=alone,
         )
         self.stop = threading.Event()

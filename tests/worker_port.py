@@ -16,6 +16,7 @@ from consumer.model_host import ModelHost
 from consumer.predictions import Predictions
 from framebus.environment import load_settings
 from framebus.health import health_app
+from framebus.tracing import Tracing
 from tests.engines import ScriptedEngine, stored_model
 from tests.pictures import jpeg
 
@@ -33,6 +34,7 @@ class Port:
         token: str | None = TOKEN,
         host: str = "127.0.0.1",
         engine: ScriptedEngine | None = None,
+        tracing: Tracing | None = None,
         **limits: object,
     ) -> None:
         self.registry = CollectorRegistry()
@@ -49,7 +51,7 @@ class Port:
         self.predictions = Predictions(
             settings.consumer, lambda name: self.inference if name == "ssd" else None
         )
-        routes = prediction_routes(settings, self.predictions, metrics)
+        routes = prediction_routes(settings, self.predictions, metrics, tracing)
         self.app = health_app(self.registry, alive=lambda: None, ready=lambda: None, routes=routes)
         self._thread = threading.Thread(target=self.inference.run, daemon=True)
         self._thread.start()

@@ -26,14 +26,16 @@ class Demo(FramebusProcess):
         )
 
     @property
-    def url(self) -> str:
-        """Where its dashboard is."""
-        return f"{self._address}/"
+    def dashboard(self) -> str:
+        """Where that is."""
+        return f"{self.url}/"
 
     def until_ready(self) -> None:
         """Waits until it says that its dashboard is there."""
         self.until(
-            lambda: f"dashboard: {self.url}" in self._log_file.read_text(), "its dashboard", timeout_s=150
+            lambda: f"dashboard: {self.dashboard}" in self._log_file.read_text(),
+            "its dashboard",
+            timeout_s=150,
         )
 
     def end(self) -> None:

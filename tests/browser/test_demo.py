@@ -40,7 +40,7 @@ def until_boxed(page: Page, camera: str) -> None:
 
 @pytest.fixture
 def wall(demo: Demo, new_page: NewPage) -> Page:
-    page = new_page(demo.url)
+    page = new_page(demo.dashboard)
     until_boxed(page, "plaza")
     return page
 
@@ -85,7 +85,7 @@ def test_the_large_view_lists_the_objects_of_its_very_frame(wall: Page) -> None:
 
 
 def test_a_slider_changes_what_is_drawn_within_two_seconds(demo: Demo, wall: Page, new_page: NewPage) -> None:
-    models = new_page(f"{demo.url}#models")
+    models = new_page(f"{demo.dashboard}#models")
     slider = models.locator(f'[data-model="{MODEL}"] [data-role="slider"][data-threshold="predictions"]')
     slider.wait_for(timeout=_TIMEOUT_MS)
     took_s = []
@@ -106,7 +106,7 @@ def test_a_slider_changes_what_is_drawn_within_two_seconds(demo: Demo, wall: Pag
 
 
 def test_a_broken_model_shows_its_reason(demo: Demo, new_page: NewPage) -> None:
-    page = new_page(f"{demo.url}#models")
+    page = new_page(f"{demo.dashboard}#models")
     broken = page.locator('[data-model="broken"]')
 
     broken.locator('[data-role="load"]').click(timeout=_TIMEOUT_MS)
@@ -119,7 +119,7 @@ def test_a_broken_model_shows_its_reason(demo: Demo, new_page: NewPage) -> None:
 
 
 def test_a_picture_can_be_tried(demo: Demo, new_page: NewPage, people: Path) -> None:
-    page = new_page(f"{demo.url}#try")
+    page = new_page(f"{demo.dashboard}#try")
     page.locator('[data-role="trial-model"]').select_option(MODEL, timeout=_TIMEOUT_MS)
 
     page.locator('[data-role="file"]').set_input_files(people)

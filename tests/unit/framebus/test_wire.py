@@ -120,6 +120,28 @@ def test_of_headers_with_one_name_the_last_counts() -> None:
     assert (frame.frame_id, frame.model) == ("last", "ssd")
 
 
+def test_a_record_can_be_given_another_trace() -> None:
+    headers: Headers = (
+        ("traceparent", b"00-1"),
+        ("extra", b"kept"),
+        ("tracestate", b"old=1"),
+        ("extra", None),
+    )
+
+    given = wire.with_trace(headers, TraceContext("00-2"))
+
+    assert given == (("extra", b"kept"), ("extra", None), ("traceparent", b"00-2"))
+    assert wire.trace_of(given) == TraceContext("00-2")
+    assert wire.trace_of(headers) == TraceContext("00-1", "old=1")
+
+
+@pytest.mark.parametrize("value", [None, b"", b"x" * 1_025])
+def test_what_cannot_be_a_trace_is_none(value: bytes | None) -> None:
+    assert wire.trace_of((("traceparent", value), ("tracestate", b"vendor=1"))) is None
+    assert wire.trace_of((("traceparent", b"00-1"), ("traceparent", value))) is None
+    assert wire.trace_of((("traceparent", b"00-1"), ("tracestate", value))) == TraceContext("00-1")
+
+
 def test_a_tracestate_without_its_traceparent_is_dropped() -> None:
     assert wire.decode_frame(record(b"picture", headers=(("tracestate", b"a=1"),))).trace is None
 
