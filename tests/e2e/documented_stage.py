@@ -1,0 +1,270 @@
+"""A directory in which the commands of a page find what it speaks of, and a shell that runs them in turn."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from framebus.environment import load_settings
+from framebus.local_broker.ports import free_ports
+from framebus.resources import cache_directory
+from tests.documented_commands import Command, File
+from tests.e2e.documented_tables import SUBSTITUTES
+from tests.pictures import jpeg
+from tests.quick_model import add_quick_model, install_quick_model
+
+_PATIENCE_S = 120.0
+_INTERVAL_S = 0.05
+_QUICK_MODELS = ("pedestrian", "coco", "ssd", "plates")
+_ENDLESS = ("api", "broker", "consume", "produce", "serve", "tail")
+_BOUNDS = ("--frames", "--count")
+# The state of the shell travels from command to command in a file.
+_PROLOGUE = "set -a -o pipefail; . ./.session; "
+_EPILOGUE = "; code=$?; { export -p; declare -f; } > .session; exit $code"
+
+
+class Program:
+    """A program that goes on until it is told to stop, in a terminal of its own."""
+
+    def __init__(self, kind: str, script: str, directory: Path, environment: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._output = directory / f".{kind}.out"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                ["bash", "-c", script],
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def until(self, is_up: Callable[[str], bool]) -> None:
+        """Waits until it is up, or has done all there was to do."""
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while not is_up(self.output()):
+            code = self._process.poll()
+            assert code in (None, 0), f"it ended with code {code}:\n{self.output()}"
+            if code == 0:
+                return
+            assert time.monotonic() < deadline_s, f"it is not up:\n{self.output()}"
+            time.sleep(_INTERVAL_S)
+
+    def output(self) -> str:
+        """What it printed and logged so far."""
+        return self._output.read_text(errors="replace")
+
+    def interrupt(self) -> None:
+        """Ctrl-C; it has to end well."""
+        self._signal(signal.SIGINT)
+        code = self._process.wait(_PATIENCE_S)
+        assert code == 0, f"after Ctrl-C it ended with code {code}:\n{self.output()}"
+
+    def kill(self) -> None:
+        """Ends it and what it started."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+
+
+class Stage:
+    """Runs the commands of a page; a context, at whose end every program is interrupted.
+
+    Of the programs on one port one runs at a time: a second `framebus consume` takes the place of the first,
+    for pages show alternatives.
+
+    Args:
+        directory: Empty; what pages speak of is put there.
+        kafka: The broker.
+        model, video: The folder of a real model, and a real video; None for quick ones.
+    """
+
+    def __init__(
+        self, directory: Path, kafka: str, model: Path | None = None, video: Path | None = None
+    ) -> None:
+        self._directory = directory
+        api_port, consumer_port, producer_port = free_ports(3)
+        self._ports = {"api": api_port, "serve": api_port, "consume": consumer_port, "produce": producer_port}
+        self._programs: dict[str, Program] = {}
+        self._servers = ExitStack()
+        quick = install_quick_model(directory, _QUICK_MODELS[0], call_s=0.0)
+        for name in _QUICK_MODELS[1:]:
+            add_quick_model(directory, name)
+        if model:
+            shutil.rmtree(directory / "models/pedestrian")
+            shutil.copytree(model, directory / "models/pedestrian")
+        (directory / "videos").mkdir()
+        if video:
+            shutil.copy(video, directory / "videos/yard.mp4")
+        else:
+            _write_video(directory / "videos/yard.mp4")
+        shutil.copy(directory / "videos/yard.mp4", directory)
+        for name in ("picture.jpg", "street.jpg"):
+            (directory / name).write_bytes(jpeg())
+        (directory / "secrets").mkdir()
+        for name in ("framebus-read", "framebus-admin"):
+            (directory / "secrets" / name).write_text(f"the-token-of-{name}")
+        (directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
+        (directory / ".session").touch()
+        self._values = {
+            "kafka": kafka,
+            "kafka_port": kafka.rpartition(":")[2],
+            "api_port": str(api_port),
+            "consumer_port": str(consumer_port),
+            "camera": f"http://{self._servers.enter_context(_served(directory))}/picture.jpg",
+            "directory": str(directory),
+            "cache": str(cache_directory(load_settings())),
+            "environment": sys.prefix,
+        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FRAMEBUS_")}
+        self._environment = {
+            **kept,
+            **quick,
+            "CURL_HOME": str(directory),
+            "FRAMEBUS_API__LEGACY_STATUS": "false",  # so that curl sees what is wrong
+            "FRAMEBUS_API__PORT": str(api_port),
+            "FRAMEBUS_CACHE_DIR": self._values["cache"],
+            "FRAMEBUS_CONSUMER__HTTP_PORT": str(consumer_port),
+            "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": kafka,
+            "FRAMEBUS_PRODUCER__HTTP_PORT": str(producer_port),
+            "PATH": os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]]),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        programs = list(self._programs.values())
+        try:
+            if error is None:
+                for program in reversed(programs):  # the broker, if there is one, came first
+                    program.interrupt()
+        finally:
+            for program in programs:
+                program.kill()
+            self._servers.close()
+
+    def write(self, file: File) -> None:
+        """Writes a file of the page."""
+        (self._directory / file.name).write_text(self._substituted(file.text))
+
+    def run(self, command: Command | str) -> None:
+        """Runs a command as the next one; it has to end well, or to be up if it goes on."""
+        text = self._substituted(command.text if isinstance(command, Command) else command)
+        if kind := _endless_kind(text):
+            self._make_room(kind)
+            program = Program(kind, _PROLOGUE + text, self._directory, self._environment)
+            self._programs[kind] = program
+            program.until(partial(self._is_up, kind))
+            return
+        done = subprocess.run(
+            ["bash", "-c", f"{_PROLOGUE}{text}{_EPILOGUE}"],
+            cwd=self._directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+        others = "".join(f"\n{one.kind}: {one.output()[-2000:]}" for one in self._programs.values())
+        assert done.returncode == 0, f"exit code {done.returncode} of {text}\n{done.stdout}{others}"
+
+    def _make_room(self, kind: str) -> None:
+        port = self._ports.get(kind)
+        for other in list(self._programs):
+            if other == kind or (port and self._ports.get(other) == port):
+                self._programs.pop(other).interrupt()
+
+    def _is_up(self, kind: str, output: str) -> bool:
+        if kind not in self._ports:
+            return output.strip() != ""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[kind]}/readyz", timeout=10):
+                return True
+        except urllib.error.URLError:
+            return False
+
+    def _substituted(self, text: str) -> str:
+        for documented, substitute in SUBSTITUTES.items():
+            if documented in text:
+                text = text.replace(
+                    documented, substitute.format_map(_Values(self._values, self._dead_letter))
+                )
+        return text
+
+    def _dead_letter(self) -> str:
+        """The place of the newest one."""
+        listed = subprocess.run(
+            ["framebus", "dead", "list"],
+            env=self._environment,
+            cwd=self._directory,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return listed.stdout.splitlines()[-2].split()[0]
+
+
+class _Values(dict[str, str]):
+    """Values of a stage; that of a dead letter is only looked up when a command asks for it."""
+
+    def __init__(self, values: Mapping[str, str], dead_letter: Callable[[], str]) -> None:
+        super().__init__(values)
+        self._dead_letter = dead_letter
+
+    def __missing__(self, name: str) -> str:
+        assert name == "dead_letter", name
+        return self._dead_letter()
+
+
+def _endless_kind(text: str) -> str | None:
+    """Which program that goes on a command starts; None for all others."""
+    words = [word for word in text.split() if "=" not in word or word.startswith("-")]
+    is_endless = words[:1] == ["framebus"] and words[1] in _ENDLESS and not set(words) & set(_BOUNDS)
+    return words[1] if is_endless else None
+
+
+def _write_video(path: Path) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
+    picture = cv2.imdecode(memoryview(jpeg(64, 48)), cv2.IMREAD_COLOR)  # type: ignore[call-overload]
+    for _ in range(50):
+        writer.write(picture)
+    writer.release()
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def _served(directory: Path) -> Iterator[str]:
+    """Serves a directory by HTTP, as a camera serves its picture."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(directory))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
