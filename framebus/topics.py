@@ -66,8 +66,8 @@ def control_topic_specs(settings: TopicSettings) -> list[TopicSpec]:
 def _kept(retention_ms: int) -> dict[str, str]:
     """How long records are kept; -1: for ever.
 
-    Kafka deletes whole segments, and by default starts one per week or gigabyte: what a quiet camera published
-    would stay long after its time.
+    Kafka deletes whole segments, and by default starts one per week or gigabyte: what a quiet camera
+    published would stay long after its time.
     """
     segment_ms = _LONGEST_SEGMENT_MS if retention_ms < 0 else max(retention_ms // 6, _SHORTEST_SEGMENT_MS)
     return {"retention.ms": str(retention_ms), "segment.ms": str(min(segment_ms, _LONGEST_SEGMENT_MS))}
