@@ -24,7 +24,7 @@ from framebus.local_broker.ports import free_ports
 from framebus.resources import cache_directory
 from tests.documented_commands import Command, File
 from tests.e2e.documented_tables import SUBSTITUTES
-from tests.pictures import jpeg
+from tests.pictures import jpeg, picture
 from tests.quick_model import add_quick_model, install_quick_model
 
 _PATIENCE_S = 120.0
@@ -248,9 +248,8 @@ def _endless_kind(text: str) -> str | None:
 
 def _write_video(path: Path) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
-    picture = cv2.imdecode(memoryview(jpeg(64, 48)), cv2.IMREAD_COLOR)  # type: ignore[call-overload]
     for _ in range(50):
-        writer.write(picture)
+        writer.write(picture())
     writer.release()
 
 

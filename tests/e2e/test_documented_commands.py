@@ -42,13 +42,12 @@ def kafka() -> Iterator[LocalBroker]:
 def test_the_commands_of_a_page_do_what_it_says(
     page: str, kafka: LocalBroker, models_directory: Path, street: Path, tmp_path: Path
 ) -> None:
-    commands = [command for command in commands_of(page) if is_run(command)]
+    commands = [*BEFORE.get(page, ()), *(command.text for command in commands_of(page) if is_run(command))]
     for tool in TOOLS:
-        if shutil.which(tool) is None and any(tool in command.text for command in commands):
+        if shutil.which(tool) is None and any(tool in command for command in commands):
             pytest.skip(f"{tool} is not installed")
-    servers = kafka.bootstrap_servers
-    if any(command.text == "framebus broker" for command in commands):
-        servers = f"127.0.0.1:{free_ports(1)[0]}"
+    starts_its_own = "framebus broker" in commands
+    servers = f"127.0.0.1:{free_ports(1)[0]}" if starts_its_own else kafka.bootstrap_servers
     real = {"model": models_directory / "pedestrian", "video": street} if page in REAL_MODEL else {}
     with Stage(tmp_path, servers, **real) as stage:
         for command in BEFORE.get(page, ()):
