@@ -9,8 +9,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +29,7 @@ from tests.quick_model import add_quick_model, install_quick_model
 
 _PATIENCE_S = 120.0
 _INTERVAL_S = 0.05
+_FRAME_INTERVAL_S = 0.05
 _QUICK_MODELS = ("pedestrian", "coco", "ssd", "plates")
 _ENDLESS = ("api", "broker", "consume", "produce", "serve", "tail")
 _BOUNDS = ("--frames", "--count")
@@ -70,8 +71,11 @@ class Program:
         return self._output.read_text(errors="replace")
 
     def interrupt(self) -> None:
-        """Ctrl-C; it has to end well."""
+        """Ctrl-C."""
         self._signal(signal.SIGINT)
+
+    def wait(self) -> None:
+        """Waits for its end; it has to be a good one."""
         code = self._process.wait(_PATIENCE_S)
         assert code == 0, f"after Ctrl-C it ended with code {code}:\n{self.output()}"
 
@@ -129,7 +133,7 @@ class Stage:
             "kafka_port": kafka.rpartition(":")[2],
             "api_port": str(api_port),
             "consumer_port": str(consumer_port),
-            "camera": f"http://{self._servers.enter_context(_served(directory))}/picture.jpg",
+            "camera": f"http://{self._servers.enter_context(_served(directory))}",
             "directory": str(directory),
             "cache": str(cache_directory(load_settings())),
             "environment": sys.prefix,
@@ -157,8 +161,9 @@ class Stage:
         programs = list(self._programs.values())
         try:
             if error is None:
-                for program in reversed(programs):  # the broker, if there is one, came first
-                    program.interrupt()
+                brokers = [program for program in programs if program.kind == "broker"]
+                _interrupt([program for program in programs if program not in brokers])
+                _interrupt(brokers)
         finally:
             for program in programs:
                 program.kill()
@@ -195,7 +200,7 @@ class Stage:
         port = self._ports.get(kind)
         for other in list(self._programs):
             if other == kind or (port and self._ports.get(other) == port):
-                self._programs.pop(other).interrupt()
+                _interrupt([self._programs.pop(other)])
 
     def _is_up(self, kind: str, output: str) -> bool:
         if kind not in self._ports:
@@ -227,6 +232,13 @@ class Stage:
         return listed.stdout.splitlines()[-2].split()[0]
 
 
+def _interrupt(programs: Sequence[Program]) -> None:
+    for program in programs:
+        program.interrupt()
+    for program in programs:
+        program.wait()
+
+
 class _Values(dict[str, str]):
     """Values of a stage; that of a dead letter is only looked up when a command asks for it."""
 
@@ -253,7 +265,22 @@ def _write_video(path: Path) -> None:
     writer.release()
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class _Camera(SimpleHTTPRequestHandler):
+    """Answers with a file of its directory, or at `/live` with motion JPEG until nobody listens."""
+
+    def do_GET(self) -> None:
+        if self.path != "/live":
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        part = b"--next\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg() + b"\r\n"
+        with suppress(ConnectionError):
+            while True:
+                self.wfile.write(part)
+                time.sleep(_FRAME_INTERVAL_S)
+
     def log_message(self, format: str, *arguments: object) -> None:
         """Says nothing."""
 
@@ -261,7 +288,7 @@ class _Handler(SimpleHTTPRequestHandler):
 @contextmanager
 def _served(directory: Path) -> Iterator[str]:
     """Serves a directory by HTTP, as a camera serves its picture."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(directory))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Camera, directory=str(directory))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
