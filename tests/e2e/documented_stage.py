@@ -93,7 +93,7 @@ class Stage:
     """Runs the commands of a page; a context, at whose end every program is interrupted.
 
     Of the programs on one port one runs at a time: a second `framebus consume` takes the place of the first,
-    for pages show alternatives.
+    for pages show alternatives. `framebus serve` takes the place of all, for it needs none.
 
     Args:
         directory: Empty; what pages speak of is put there.
@@ -161,9 +161,7 @@ class Stage:
         programs = list(self._programs.values())
         try:
             if error is None:
-                brokers = [program for program in programs if program.kind == "broker"]
-                _interrupt([program for program in programs if program not in brokers])
-                _interrupt(brokers)
+                _interrupt(programs)
         finally:
             for program in programs:
                 program.kill()
@@ -198,9 +196,12 @@ class Stage:
 
     def _make_room(self, kind: str) -> None:
         port = self._ports.get(kind)
-        for other in list(self._programs):
-            if other == kind or (port and self._ports.get(other) == port):
-                _interrupt([self._programs.pop(other)])
+        others = [
+            other
+            for other in self._programs
+            if kind in (other, "serve") or (port and self._ports.get(other) == port)
+        ]
+        _interrupt([self._programs.pop(other) for other in others])
 
     def _is_up(self, kind: str, output: str) -> bool:
         if kind not in self._ports:
@@ -233,10 +234,13 @@ class Stage:
 
 
 def _interrupt(programs: Sequence[Program]) -> None:
-    for program in programs:
-        program.interrupt()
-    for program in programs:
-        program.wait()
+    """Ends all at once, but for a broker, which the others need to end well."""
+    brokers = [program for program in programs if program.kind == "broker"]
+    for some in ([program for program in programs if program not in brokers], brokers):
+        for program in some:
+            program.interrupt()
+        for program in some:
+            program.wait()
 
 
 class _Values(dict[str, str]):
