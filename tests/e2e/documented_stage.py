@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,12 +22,12 @@ from framebus.environment import load_settings
 from framebus.local_broker.ports import free_ports
 from framebus.resources import cache_directory
 from tests.documented_commands import Command, File
+from tests.e2e.documented_program import Program, interrupt
 from tests.e2e.documented_tables import SUBSTITUTES
 from tests.pictures import jpeg, picture
 from tests.quick_model import add_quick_model, install_quick_model
 
 _PATIENCE_S = 120.0
-_INTERVAL_S = 0.05
 _FRAME_INTERVAL_S = 0.05
 _QUICK_MODELS = ("pedestrian", "coco", "ssd", "plates")
 _ENDLESS = ("api", "broker", "consume", "produce", "serve", "tail")
@@ -36,57 +35,6 @@ _BOUNDS = ("--frames", "--count")
 # The state of the shell travels from command to command in a file.
 _PROLOGUE = "set -a -o pipefail; . ./.session; "
 _EPILOGUE = "; code=$?; { export -p; declare -f; } > .session; exit $code"
-
-
-class Program:
-    """A program that goes on until it is told to stop, in a terminal of its own."""
-
-    def __init__(self, kind: str, script: str, directory: Path, environment: Mapping[str, str]) -> None:
-        self.kind = kind
-        self._output = directory / f".{kind}.out"
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                ["bash", "-c", script],
-                cwd=directory,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def until(self, is_up: Callable[[str], bool]) -> None:
-        """Waits until it is up, or has done all there was to do."""
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while not is_up(self.output()):
-            code = self._process.poll()
-            assert code in (None, 0), f"it ended with code {code}:\n{self.output()}"
-            if code == 0:
-                return
-            assert time.monotonic() < deadline_s, f"it is not up:\n{self.output()}"
-            time.sleep(_INTERVAL_S)
-
-    def output(self) -> str:
-        """What it printed and logged so far."""
-        return self._output.read_text(errors="replace")
-
-    def interrupt(self) -> None:
-        """Ctrl-C."""
-        self._signal(signal.SIGINT)
-
-    def wait(self) -> None:
-        """Waits for its end; it has to be a good one."""
-        code = self._process.wait(_PATIENCE_S)
-        assert code == 0, f"after Ctrl-C it ended with code {code}:\n{self.output()}"
-
-    def kill(self) -> None:
-        """Ends it and what it started."""
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, number)
 
 
 class Stage:
@@ -161,7 +109,7 @@ class Stage:
         programs = list(self._programs.values())
         try:
             if error is None:
-                _interrupt(programs)
+                interrupt(programs)
         finally:
             for program in programs:
                 program.kill()
@@ -201,7 +149,7 @@ class Stage:
             for other in self._programs
             if kind in (other, "serve") or (port and self._ports.get(other) == port)
         ]
-        _interrupt([self._programs.pop(other) for other in others])
+        interrupt([self._programs.pop(other) for other in others])
 
     def _is_up(self, kind: str, output: str) -> bool:
         if kind not in self._ports:
@@ -231,16 +179,6 @@ class Stage:
             check=True,
         )
         return listed.stdout.splitlines()[-2].split()[0]
-
-
-def _interrupt(programs: Sequence[Program]) -> None:
-    """Ends all at once, but for a broker, which the others need to end well."""
-    brokers = [program for program in programs if program.kind == "broker"]
-    for some in ([program for program in programs if program not in brokers], brokers):
-        for program in some:
-            program.interrupt()
-        for program in some:
-            program.wait()
 
 
 class _Values(dict[str, str]):
