@@ -38,17 +38,14 @@ def topic_specs(
     size = {"max.message.bytes": str(settings.max_message_bytes)}
     of_frames = {
         **size,
-        "retention.ms": str(settings.frames_retention_ms),
+        **_kept(settings.frames_retention_ms),
         "retention.bytes": str(settings.frames_retention_bytes),
-        # Kafka deletes whole segments, and by default starts one per week or gigabyte: a quiet camera's
-        # pictures would stay long after their time.
-        "segment.ms": str(_segment_ms(settings.frames_retention_ms)),
         "segment.bytes": str(_FRAMES_SEGMENT_BYTES),
     }
-    of_detections = {"retention.ms": str(settings.detections_retention_ms)}
+    of_detections = _kept(settings.detections_retention_ms)
     retained = {
         **dict.fromkeys(frames if frames is not None else [settings.frames], of_frames),
-        settings.dead: {**size, "retention.ms": str(settings.dead_retention_ms)},
+        settings.dead: {**size, **_kept(settings.dead_retention_ms)},
         **dict.fromkeys(map(detections_topic, models), of_detections),
     }
     return [
@@ -61,15 +58,16 @@ def control_topic_specs(settings: TopicSettings) -> list[TopicSpec]:
     """The topics of control: one partition each, for what is said of a model has one order."""
     configs = {
         settings.commands: {"cleanup.policy": "compact"},
-        settings.workers: {
-            "retention.ms": str(_BEATS_RETENTION_MS),
-            "segment.ms": str(_segment_ms(_BEATS_RETENTION_MS)),
-        },
+        settings.workers: _kept(_BEATS_RETENTION_MS),
     }
     return [TopicSpec(name, 1, settings.replication_factor, config) for name, config in configs.items()]
 
 
-def _segment_ms(retention_ms: int) -> int:
-    if retention_ms < 0:
-        return _LONGEST_SEGMENT_MS
-    return min(max(retention_ms // 6, _SHORTEST_SEGMENT_MS), _LONGEST_SEGMENT_MS)
+def _kept(retention_ms: int) -> dict[str, str]:
+    """How long records are kept; -1: for ever.
+
+    Kafka deletes whole segments, and by default starts one per week or gigabyte: what a quiet camera
+    published would stay long after its time.
+    """
+    segment_ms = _LONGEST_SEGMENT_MS if retention_ms < 0 else max(retention_ms // 6, _SHORTEST_SEGMENT_MS)
+    return {"retention.ms": str(retention_ms), "segment.ms": str(min(segment_ms, _LONGEST_SEGMENT_MS))}

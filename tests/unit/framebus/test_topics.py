@@ -35,8 +35,13 @@ def test_an_installation_has_topics_for_frames_dead_letters_and_detections() -> 
                 "segment.bytes": "268435456",
             },
         ),
-        TopicSpec("pictures.dead", 6, 3, {"max.message.bytes": "2000000", "retention.ms": "4000"}),
-        TopicSpec("detections.ssd", 6, 3, {"retention.ms": "3000"}),
+        TopicSpec(
+            "pictures.dead",
+            6,
+            3,
+            {"max.message.bytes": "2000000", "retention.ms": "4000", "segment.ms": "60000"},
+        ),
+        TopicSpec("detections.ssd", 6, 3, {"retention.ms": "3000", "segment.ms": "60000"}),
     ]
 
 
@@ -59,10 +64,16 @@ def test_what_framebus_and_kafka_publish_is_no_frame(topic: str, expected: bool)
     ("retention_ms", "segment_ms"),
     [(60 * 60_000, 10 * 60_000), (1_000, 60_000), (-1, 7 * 24 * 60 * 60_000)],
 )
-def test_pictures_are_gone_soon_after_their_time(retention_ms: int, segment_ms: int) -> None:
-    [frames, *_] = topic_specs(TopicSettings(frames_retention_ms=retention_ms), "ssd")
+def test_records_are_gone_soon_after_their_time(retention_ms: int, segment_ms: int) -> None:
+    settings = TopicSettings(
+        frames_retention_ms=retention_ms,
+        dead_retention_ms=retention_ms,
+        detections_retention_ms=retention_ms,
+    )
 
-    assert frames.config["segment.ms"] == str(segment_ms)
+    for spec in topic_specs(settings, "ssd"):
+        assert spec.config["retention.ms"] == str(retention_ms)
+        assert spec.config["segment.ms"] == str(segment_ms)
 
 
 def test_control_has_two_topics_of_one_partition() -> None:
