@@ -20,6 +20,7 @@ from framebus.cli import (
     detect,
     models,
     produce,
+    replay,
     serve,
     status,
     tail,
@@ -44,6 +45,7 @@ app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("detect")(detect.detect)
 app.command("tail")(tail.tail)
+app.command("replay")(replay.replay)
 app.command("status")(status.status)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)

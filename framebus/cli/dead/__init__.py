@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from framebus.cli.dead.selection import Place, Selection, parse_place, parse_since
+from framebus.cli.dead.selection import Selection
+from framebus.cli.moments import parse_since
+from framebus.cli.places import Place, parse_place
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
 from framebus.errors import DeadLetterError, FramebusError

@@ -9,8 +9,9 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from framebus.cli.dead.selection import Place, Selection
+from framebus.cli.dead.selection import Selection
 from framebus.cli.dead.topic import DeadTopic
+from framebus.cli.places import Place
 from framebus.cli.printable import printable
 from framebus.dead_letters import DeadLetter
 from framebus.wire import format_time

@@ -12,8 +12,9 @@ import typer
 from framebus.bus import Delivery, OutgoingRecord
 from framebus.bus.kafka import KafkaProducer
 from framebus.cli.dead.listing import by_model_and_reason, shortened
-from framebus.cli.dead.selection import Place, Selection
+from framebus.cli.dead.selection import Selection
 from framebus.cli.dead.topic import DeadTopic
+from framebus.cli.places import Place
 from framebus.dead_letters import DeadLetter, encode_replay
 from framebus.errors import DeadLetterError, FramebusError, FrameTooLargeError, TransportError
 from framebus.settings import Settings
