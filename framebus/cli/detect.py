@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from framebus.cli.completion import engine_names, model_names
 from framebus.detections import Detections, label_of
 from framebus.environment import load_settings
 from framebus.errors import DetectionError, FrameError
@@ -27,7 +28,9 @@ OnFailure = Callable[[Path, Exception], None]
 
 def detect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JPEG, PNG or WebP pictures.")],
-    model: Annotated[str | None, typer.Option(help="Model to run; by default the consumer's.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model to run; by default the consumer's.", autocompletion=model_names)
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Write one object a line per file, as on the bus (confidence 0..1)."),
@@ -36,7 +39,10 @@ def detect(
         Path | None, typer.Option(metavar="DIR", help="Write each picture there with its boxes drawn.")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Engine to use instead of the one in the model's config.json.")
+        str | None,
+        typer.Option(
+            help="Engine to use instead of the one in the model's config.json.", autocompletion=engine_names
+        ),
     ] = None,
 ) -> None:
     """Detect objects in pictures; exit code 1 if one of them could not be processed."""

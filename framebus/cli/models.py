@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from framebus import samples
+from framebus.cli.completion import engine_names, model_names, sample_names
 from framebus.environment import load_settings
 from framebus.errors import ModelError
 from framebus.logs import configure_logs
@@ -57,12 +58,14 @@ def list_models(as_json: JsonOption = False) -> None:
 @app.command("check")
 def check_models(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all of them.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Default: all of them.", autocompletion=model_names),
     ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=engine_names,
             help="Engine to load them with instead of the ones in their config.json: auto, "
             "openvino_detection, tensorflow_detection, or another that is installed.",
         ),
@@ -99,7 +102,9 @@ def fetch_samples(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="SAMPLE...", help="pedestrian, coco, street, plaza, videos (both of them) or all."
+            metavar="SAMPLE...",
+            autocompletion=sample_names,
+            help="pedestrian, coco, street, plaza, videos (both of them) or all.",
         ),
     ],
     force: Annotated[

@@ -12,6 +12,7 @@ import typer
 
 from framebus.bus import Record
 from framebus.bus.kafka import KafkaReader
+from framebus.cli.completion import model_names
 from framebus.cli.printable import printable
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
@@ -85,7 +86,10 @@ class Columns:
 def tail(
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Only detections of this model; repeat it for more. Default: all of the routes."),
+        typer.Option(
+            help="Only detections of this model; repeat it for more. Default: all of the routes.",
+            autocompletion=model_names,
+        ),
     ] = None,
     routes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A YAML file of routes, as for consume.")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from framebus.cli.completion import model_names
 from framebus.environment import load_settings
 from framebus.logs import configure_logs
 
@@ -21,7 +22,8 @@ def create(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Model whose detections topic is created; repeat it for more. By default the routes'."
+            help="Model whose detections topic is created; repeat it for more. By default the routes'.",
+            autocompletion=model_names,
         ),
     ] = None,
     topic: Annotated[

@@ -94,7 +94,8 @@ def command(*options: str) -> list[str]:
 
 
 def environment(kafka: KafkaSettings, **settings: str) -> dict[str, str]:
-    return {**os.environ, "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers, **settings}
+    servers = {"FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+    return {**os.environ, "COLUMNS": "400", "TERM": "dumb", **servers, **settings}
 
 
 def replay(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from framebus.cli.completion import model_names
 from framebus.cli.dead.selection import Selection
 from framebus.cli.moments import parse_since
 from framebus.cli.places import Place, parse_place
@@ -23,7 +24,8 @@ app = typer.Typer(
 )
 
 ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="Only those of this model; repeat it for more.")
+    list[str] | None,
+    typer.Option("--model", help="Only those of this model; repeat it for more.", autocompletion=model_names),
 ]
 CameraOption = Annotated[
     list[str] | None, typer.Option("--camera", help="Only those of this camera; repeat it for more.")

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from framebus import samples
+from framebus.cli.completion import demo_model_names
 from framebus.cli.models import fetch_with_progress
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
@@ -34,8 +35,9 @@ def demo(
     model: Annotated[
         str | None,
         typer.Option(
+            autocompletion=demo_model_names,
             help="coco (80 classes, needs npm), pedestrian, or a model of yours; default: coco where npm is, "
-            "else pedestrian."
+            "else pedestrian.",
         ),
     ] = None,
     frames: Annotated[

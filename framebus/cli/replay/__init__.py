@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from framebus.cli.completion import model_names
 from framebus.cli.moments import parse_since
 from framebus.cli.progress import progress_bar
 from framebus.cli.replay.selection import Bound, Mark, Selection, parse_mark, parse_until
@@ -77,7 +78,9 @@ def replay(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Replay the detections of this model instead of frames; repeat it for more."
+            metavar="NAME",
+            autocompletion=model_names,
+            help="Replay the detections of this model instead of frames; repeat it for more.",
         ),
     ] = None,
     since: Annotated[
