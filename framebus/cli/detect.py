@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framebus.cli.completion import engine_names, model_names
+from framebus.cli.progress import progress_bar
 from framebus.detections import Detections, label_of
 from framebus.environment import load_settings
 from framebus.errors import DetectionError, FrameError
@@ -73,14 +74,16 @@ def detect(
     running.load()
     try:
         frames = _read(files, settings.consumer.max_frame_pixels, on_failure)
-        for frame, detections in _detect(running, frames, on_failure):
-            kept = detections.keep(stored.thresholds)
-            if as_json:
-                typer.echo(_json_line(frame, kept, stored))
-            else:
-                _add_rows(table, frame, kept, stored)
-            if annotate:
-                _annotate(annotated[Path(frame.encoded.frame_id)], frame, kept, stored)
+        with progress_bar("detecting", len(files), beside_output=as_json) as on_progress:
+            for number, (frame, detections) in enumerate(_detect(running, frames, on_failure), 1):
+                kept = detections.keep(stored.thresholds)
+                if as_json:
+                    typer.echo(_json_line(frame, kept, stored))
+                else:
+                    _add_rows(table, frame, kept, stored)
+                if annotate:
+                    _annotate(annotated[Path(frame.encoded.frame_id)], frame, kept, stored)
+                on_progress(number + len(failed), frame.encoded.frame_id)
     finally:
         running.close()
     if table.row_count:

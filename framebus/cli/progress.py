@@ -32,7 +32,12 @@ def progress_bar(title: str, total: int | None, *, beside_output: bool = False) 
     is_shown = console.is_terminal and not (beside_output and sys.stdout.isatty())
     # What goes to standard output goes there, and not with the bar to standard error.
     with Progress(
-        *columns, console=console, transient=True, disable=not is_shown, redirect_stdout=False
+        *columns,
+        console=console,
+        transient=True,
+        disable=not is_shown,
+        redirect_stdout=False,
+        refresh_per_second=4,
     ) as bar:
         task = bar.add_task(title, total=total, words="")
         yield lambda done, words: bar.update(task, completed=done, words=words)

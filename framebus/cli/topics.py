@@ -1,5 +1,6 @@
 """`framebus topics`: the topics an installation needs."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def create(
     replication_factor: Annotated[
         int | None, typer.Option(min=-1, help="Copies of each partition; -1: the broker's default.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Create the topics of frames, dead letters, detections and control; leave those that exist."""
     from framebus.bus.kafka import KafkaAdmin
@@ -61,6 +63,18 @@ def create(
     ]
     created = admin.create_topics(specs)
     existing = admin.partition_counts()
+    if as_json:
+        report = [
+            {
+                "topic": spec.name,
+                "created": spec.name in created,
+                "partitions": existing.get(spec.name, spec.partitions),
+                "wanted_partitions": spec.partitions,
+            }
+            for spec in specs
+        ]
+        typer.echo(json.dumps(report, indent=2))
+        return
     for spec in specs:
         if spec.name in created:
             typer.echo(f"created  {spec.name}  {spec.partitions} partitions")

@@ -1,5 +1,6 @@
 """`framebus dead`: frames that could not be processed; look at them, and send them round again."""
 
+import json
 import shutil
 import sys
 from contextlib import closing
@@ -81,9 +82,10 @@ def show(
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the picture there, byte for byte.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Show one dead letter: why the frame died, where it came from, its headers, and what its picture is."""
-    from framebus.cli.dead.showing import describe
+    from framebus.cli.dead import showing
     from framebus.cli.dead.topic import DeadTopic
 
     with closing(DeadTopic(_settings())) as topic:
@@ -93,8 +95,11 @@ def show(
             letter = topic.restored(letter)
         except DeadLetterError as error:
             missing = error
-        for line in describe(letter, missing):
-            typer.echo(line)
+        if as_json:
+            typer.echo(json.dumps(showing.as_json(letter, missing)))
+        else:
+            for line in showing.describe(letter, missing):
+                typer.echo(line)
     if save is None:
         return
     if missing is not None:
@@ -120,6 +125,7 @@ def replay_dead_letters(
         bool, typer.Option("--dry-run", help="Only tell what would be published, and where.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a frame.")] = False,
 ) -> None:
     """Publish dead frames once more where they came from, for the model that failed and no other.
 
@@ -142,7 +148,7 @@ def replay_dead_letters(
         for line in (topic.foreign_records, str(plan)):
             if line:
                 typer.echo(line, err=True)
-        replay = Replay(settings, topic)
+        replay = Replay(settings, topic, as_json=as_json)
         if dry_run:
             all_well = replay.rehearse(plan)
         else:

@@ -58,7 +58,9 @@ def status(
 
     settings = load_settings(**given_routes(model, routes))
     configure_logs(settings.log)
-    report = look(settings, load_routes(settings), seconds)
+    all_routes = load_routes(settings)
+    with Console(stderr=True).status(f"watching for {seconds:g} s"):
+        report = look(settings, all_routes, seconds)
     if as_json:
         typer.echo(orjson.dumps(report).decode())
     else:
