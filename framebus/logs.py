@@ -1,4 +1,4 @@
-"""Structured logs on standard error: key=value on a terminal, one JSON object a line elsewhere."""
+"""Structured logs on standard error: key=value for people, one JSON object a line of programs that run on."""
 
 import logging
 import sys
@@ -13,9 +13,16 @@ _tracebacks = structlog.processors.ExceptionRenderer(
 )
 
 
-def configure_logs(settings: LogSettings) -> None:
-    """Sets up structlog for the process; called once, where a program starts."""
-    to_terminal = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+def configure_logs(settings: LogSettings, *, ends_by_itself: bool = False) -> None:
+    """Sets up structlog for the process; called once, where a program starts.
+
+    Args:
+        settings: The level, and the format.
+        ends_by_itself: A command that somebody waits for. Unless its format is set, it speaks to people also
+            where standard error is no terminal; what runs on writes JSON there, for whatever collects logs.
+    """
+    is_for_people = ends_by_itself or sys.stderr.isatty()
+    to_terminal = settings.format == "console" or (settings.format == "auto" and is_for_people)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback

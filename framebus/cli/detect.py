@@ -53,7 +53,7 @@ def detect(
     from consumer.engines.engine import create_engine
 
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     stored = ModelRepository(settings.models_dir).open(model or load_routes(settings).models[0])
     failed: list[Path] = []
 

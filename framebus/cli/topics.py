@@ -1,6 +1,8 @@
 """`framebus topics`: the topics an installation needs."""
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,11 @@ import typer
 from framebus.cli.completion import model_names
 from framebus.environment import load_settings
 from framebus.logs import configure_logs
+from framebus.settings import Settings
+from framebus.topics import is_for_frames
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_MODEL = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 app = typer.Typer(help="Create the topics that framebus needs.", no_args_is_help=True)
 
@@ -52,7 +59,8 @@ def create(
         topics={name: value for name, value in wished.items() if value is not None},
         **given_routes(None, routes),
     )
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
+    _check_names(settings, topic or (), model or ())
     admin = KafkaAdmin(settings.kafka)
     loaded = load_routes(settings)
     # Producers publish to this one, unless told otherwise; what matches a regular expression is the user's.
@@ -84,3 +92,21 @@ def create(
             # Adding partitions moves cameras to other ones and breaks their order: a person's choice.
             line += f" (wanted {spec.partitions}; change it with kafka-topics --alter)"
         typer.echo(line)
+
+
+def _check_names(settings: Settings, topics: Sequence[str], models: Sequence[str]) -> None:
+    """Refuses names that a broker would refuse, or that something else than frames has."""
+    for name in topics:
+        if not _TOPIC.fullmatch(name):
+            raise typer.BadParameter(
+                f"{name!r} is no topic's name (1 to 249 of A-Z a-z 0-9 . _ -)", param_hint="--topic"
+            )
+        if not is_for_frames(name, settings.topics):
+            raise typer.BadParameter(
+                f"{name} is no topic of frames: framebus or Kafka publishes there", param_hint="--topic"
+            )
+    for name in models:
+        if not _MODEL.fullmatch(name):
+            raise typer.BadParameter(
+                f"{name!r} is no model's name (1 to 100 of A-Z a-z 0-9 . _ -)", param_hint="--model"
+            )

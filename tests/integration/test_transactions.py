@@ -125,15 +125,14 @@ def test_of_two_of_one_name_the_older_can_commit_nothing(member: Member) -> None
 
 def test_a_refused_producer_closes_in_peace_while_it_has_records_on_their_way(member: Member) -> None:
     delivered: list[str | None] = []
-    with new_producer(member) as newer:
-        with new_producer(member) as older:
-            older.start()
-            older.begin()
-            newer.start()
-            for number in range(20):
-                record = OutgoingRecord(member.topic, b"cam-%d" % number, b"older")
-                assert older.publish(record, lambda delivery: delivered.append(delivery.error))
-            time.sleep(1)  # the refusal waits to be told, and after it that of each record
+    with new_producer(member) as newer, new_producer(member) as older:
+        older.start()
+        older.begin()
+        newer.start()
+        for number in range(20):
+            record = OutgoingRecord(member.topic, b"cam-%d" % number, b"older")
+            assert older.publish(record, lambda delivery: delivered.append(delivery.error))
+        time.sleep(1)  # the refusal waits to be told, and after it that of each record
 
     assert member.visible() == []
     assert None not in delivered

@@ -161,5 +161,5 @@ def replay_dead_letters(
 
 def _settings() -> Settings:
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     return settings

@@ -61,7 +61,10 @@ def demo(
     # The programs have logs of their own; beside the table only what ends the demo is of interest.
     configure_logs(LogSettings(level="error", format="console"))
     settings = load_settings()
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{output}: {error.strerror}", param_hint="--output") from error
     model = _bring_model(model, settings)
     videos = _fetch_videos(settings)
     with _broker(settings, broker) as (broker_name, bootstrap_servers):

@@ -153,7 +153,7 @@ def replay(
             "--to - is for detections, and has nothing else on standard output: give --model, and no --json"
         )
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     from framebus.cli.replay.tally import Tally
     from framebus.cli.replay.topics import check_target, partition_counts, source_topics
 

@@ -57,7 +57,7 @@ def status(
     from framebus.cli.status.display import show
 
     settings = load_settings(**given_routes(model, routes))
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     all_routes = load_routes(settings)
     with Console(stderr=True).status(f"watching for {seconds:g} s"):
         report = look(settings, all_routes, seconds)

@@ -116,7 +116,7 @@ def test_whoever_waits_for_it_waits_for_no_engine_and_no_client(directory: Path)
         "finally: print(*sorted(name for name in sys.modules if '.' not in name), file=sys.stderr)"
     )
     for line, heavy in {
-        "framebus ": {"numpy", "pydantic", "cv2", "confluent_kafka", "tensorflow", "fastapi"},
+        "framebus ": {"numpy", "pydantic_settings", "cv2", "confluent_kafka", "tensorflow", "fastapi"},
         "framebus detect --model ": {"cv2", "confluent_kafka", "tensorflow", "openvino", "fastapi"},
     }.items():
         environment = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
