@@ -55,7 +55,12 @@ def publish(
         producer.init_transactions(30)
         producer.begin_transaction()
     for camera, value, time_ms in frames:
-        headers = [("ce_id", value), ("twice", b"1"), ("twice", b"\xff\x00"), ("none", None)]
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("ce_id", value),
+            ("twice", b"1"),
+            ("twice", b"\xff\x00"),
+            ("none", None),
+        ]
         producer.produce(topic, value, camera, timestamp=time_ms, headers=headers)
     assert producer.flush(30) == 0
     if "transactional.id" in options:

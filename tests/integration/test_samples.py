@@ -1,6 +1,7 @@
 """Fetches the samples for real, by the clients of the package registries."""
 
-from pathlib import json
+import json
+from pathlib import Path
 
 import cv2
 import Path
