@@ -1,16 +1,22 @@
 """What a shell may offer for an option: quickly and silently, without a broker and without TensorFlow."""
 
+import os
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from framebus.errors import FramebusError
+
+_MODEL_FILES = ("frozen_inference_graph.pb", "object-detection.pbtxt", "[Cc]onfig.json")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def _completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
         # Whoever presses a key is told nothing of wrong settings, or of a folder that is missing.
-        with suppress(FramebusError):
+        with suppress(FramebusError, OSError):
             return [name for name in names() if name.startswith(incomplete)]
         return []
 
@@ -19,19 +25,16 @@ def _completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]
 
 @_completing
 def model_names() -> Iterable[str]:
-    """The models in the models directory, sound or not."""
-    from framebus.environment import load_settings
-    from framebus.model_repository import ModelRepository
-
-    return ModelRepository(load_settings().models_dir).names()
+    """What `ModelRepository.names` lists, without what it takes to import that: NumPy and protobuf."""
+    directory = Path(os.environ.get("FRAMEBUS_MODELS_DIR", "models"))
+    found = {file.parent.name for pattern in _MODEL_FILES for file in directory.glob(f"*/{pattern}")}
+    return sorted(name for name in found if _MODEL_NAME.fullmatch(name))
 
 
 @_completing
 def engine_names() -> Iterable[str]:
     """The engines that are installed, whether they can be imported or not."""
-    from consumer.engines.engine import ENTRY_POINTS
-
-    return sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))
+    return sorted(entry.name for entry in entry_points(group="framebus.engines"))
 
 
 @_completing

@@ -9,18 +9,18 @@ import typer
 
 from framebus.cli.completion import engine_names, model_names
 from framebus.cli.progress import progress_bar
-from framebus.detections import Detections, label_of
 from framebus.environment import load_settings
 from framebus.errors import DetectionError, FrameError
-from framebus.frames import EncodedFrame, Frame
 from framebus.logs import configure_logs
-from framebus.model_repository import ModelRepository, StoredModel
 from framebus.routes import load_routes
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from consumer.engines.engine import DetectionEngine
+    from framebus.detections import Detections
+    from framebus.frames import Frame
+    from framebus.model_repository import StoredModel
 
 _PIPED_COLUMNS = 400
 
@@ -51,6 +51,7 @@ def detect(
     from rich.table import Column, Table
 
     from consumer.engines.engine import create_engine
+    from framebus.model_repository import ModelRepository
 
     settings = load_settings()
     configure_logs(settings.log, ends_by_itself=True)
@@ -94,8 +95,9 @@ def detect(
         raise typer.Exit(1)
 
 
-def _read(files: Iterable[Path], max_pixels: int, on_failure: OnFailure) -> Iterator[Frame]:
+def _read(files: Iterable[Path], max_pixels: int, on_failure: OnFailure) -> "Iterator[Frame]":
     """Reads pictures as frames: the file is the frame, its folder the camera."""
+    from framebus.frames import EncodedFrame, Frame
     from framebus.images import decode
 
     for file in files:
@@ -114,8 +116,8 @@ def _read(files: Iterable[Path], max_pixels: int, on_failure: OnFailure) -> Iter
 
 
 def _detect(
-    engine: "DetectionEngine", frames: Iterable[Frame], on_failure: OnFailure
-) -> Iterator[tuple[Frame, Detections]]:
+    engine: "DetectionEngine", frames: "Iterable[Frame]", on_failure: OnFailure
+) -> "Iterator[tuple[Frame, Detections]]":
     for batch in _batches(engine, frames):
         try:
             yield from zip(batch, engine.detect([frame.image for frame in batch]), strict=True)
@@ -127,7 +129,7 @@ def _detect(
                 yield from _detect(engine, [frame], on_failure)
 
 
-def _batches(engine: "DetectionEngine", frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+def _batches(engine: "DetectionEngine", frames: "Iterable[Frame]") -> "Iterator[list[Frame]]":
     """Joins neighbours that may share a call, so that results keep the order of the files."""
     batch: list[Frame] = []
     for frame in frames:
@@ -140,7 +142,7 @@ def _batches(engine: "DetectionEngine", frames: Iterable[Frame]) -> Iterator[lis
         yield batch
 
 
-def _json_line(frame: Frame, detections: Detections, model: StoredModel) -> bytes:
+def _json_line(frame: "Frame", detections: "Detections", model: "StoredModel") -> bytes:
     import orjson
 
     from framebus.wire import ModelInForce, detections_json
@@ -149,8 +151,10 @@ def _json_line(frame: Frame, detections: Detections, model: StoredModel) -> byte
     return orjson.dumps(detections_json(frame.encoded, detections, in_force))
 
 
-def _add_rows(table: "Table", frame: Frame, detections: Detections, model: StoredModel) -> None:
+def _add_rows(table: "Table", frame: "Frame", detections: "Detections", model: "StoredModel") -> None:
     from rich.text import Text
+
+    from framebus.detections import label_of
 
     file = Text(frame.encoded.frame_id)
     if not len(detections):
@@ -172,7 +176,7 @@ def _annotated_files(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
     return names
 
 
-def _annotate(path: Path, frame: Frame, detections: Detections, model: StoredModel) -> None:
+def _annotate(path: Path, frame: "Frame", detections: "Detections", model: "StoredModel") -> None:
     from framebus.images import draw, encode_jpeg
 
     data = encode_jpeg(draw(frame.image, detections, model.labels))

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
-from framebus.wire import format_time
-
 _AGO = re.compile(r"([0-9]{1,9})([smhd])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -38,6 +36,8 @@ def as_milliseconds(moment: datetime) -> int:
 
 def as_text(timestamp_ms: int) -> str:
     """The same as RFC 3339; as the number, where no calendar knows it: anybody may have stamped a record."""
+    from framebus.wire import format_time
+
     try:
         return format_time(_EPOCH + timedelta(milliseconds=timestamp_ms))
     except OverflowError:

@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from framebus.bus import Partition, Record
 from framebus.cli.moments import as_milliseconds, parse_since
 from framebus.cli.printable import printable
-from framebus.cli.span import Extent
+
+if TYPE_CHECKING:
+    from framebus.cli.span import Extent
 
 _MARK = re.compile(r"(?:([0-9]{1,9})/)?([0-9]{1,18})")
 
@@ -130,7 +133,7 @@ class Selection:
                     f"topic {name} has no partition {missing[0]}; it has {count}, from 0 to {count - 1}"
                 )
 
-    def not_kept(self, extent: Extent) -> Iterator[str]:
+    def not_kept(self, extent: "Extent") -> Iterator[str]:
         """Tells where reading begins later than asked, for what is older is not kept."""
         for mark in self.begin:
             for partition, oldest in sorted(extent.oldest.items()):
@@ -138,7 +141,7 @@ class Selection:
                     yield f"{partition.topic}/{partition.number} keeps nothing before offset {oldest}"
 
     def within(
-        self, extent: Extent, first_since: Mapping[Partition, int] | None
+        self, extent: "Extent", first_since: Mapping[Partition, int] | None
     ) -> tuple[dict[Partition, int], dict[Partition, int]]:
         """Where reading begins and ends in each partition, so that no record that is meant is missed.
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from framebus import label_map, model_config
+from framebus.model_repository import GRAPH, ModelRepository
+
 COMMANDS = [
     *("api", "broker", "produce", "consume", "detect", "tail", "replay", "status", "serve", "demo"),
     *("models", "topics", "dead", "bench"),
@@ -93,6 +96,18 @@ def test_nothing_is_said_of_what_is_wrong(directory: Path, settings: dict[str, s
     assert complete(directory, "framebus tail --no-such ", **settings) == []
 
 
+def test_the_models_offered_are_those_of_the_repository(directory: Path) -> None:
+    models = directory / "models"
+    for name, file in {
+        **{"graph": GRAPH, "labels": label_map.FILE_NAME, "odd~name": GRAPH, ".hidden": GRAPH, "other": "x"},
+        **{f"config-{number}": file for number, file in enumerate(model_config.FILE_NAMES)},
+    }.items():
+        (models / name).mkdir()
+        (models / name / file).touch()
+
+    assert complete(directory, "framebus detect --model ") == ModelRepository(models).names()
+
+
 def test_engines_and_samples_are_offered(directory: Path) -> None:
     engines = ["auto", "openvino_detection", "tensorflow_detection"]
     assert complete(directory, "framebus detect --engine ") == engines
@@ -117,7 +132,8 @@ def test_whoever_waits_for_it_waits_for_no_engine_and_no_client(directory: Path)
     )
     for line, heavy in {
         "framebus ": {"numpy", "pydantic_settings", "cv2", "confluent_kafka", "tensorflow", "fastapi"},
-        "framebus detect --model ": {"cv2", "confluent_kafka", "tensorflow", "openvino", "fastapi"},
+        "framebus replay --model ": {"numpy", "cv2", "confluent_kafka", "tensorflow", "fastapi"},
+        "framebus detect --model ": {"numpy", "cv2", "confluent_kafka", "tensorflow", "openvino", "fastapi"},
     }.items():
         environment = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
         done = subprocess.run(
