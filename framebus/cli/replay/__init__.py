@@ -36,6 +36,10 @@ class Sink(Protocol):
         """Takes one."""
         ...
 
+    def serve(self) -> None:
+        """Learns what has become of those that were taken, without waiting."""
+        ...
+
     def finish(self) -> None:
         """Makes sure of all that were taken."""
         ...
@@ -168,10 +172,11 @@ def replay(
     with ExitStack() as opened:
         sink = opened.enter_context(closing(_sink(settings, tally, to_topic, to)))
         reading = opened.enter_context(closing(_reading(settings, selection, topics, pace, pace_by)))
+        stopped = True
         try:
             _run(reading, sink, tally, stop, beside_output=to == _OUT_STANDARD)
-        finally:
             stopped = bool(reading.pending)
+        finally:
             typer.echo(tally.in_words(str(sink), stopped=stopped), err=True)
             if as_json:
                 typer.echo(json.dumps(tally.as_json(stopped=stopped)))
@@ -189,6 +194,7 @@ def _run(
             for record in reading.poll(_POLL_TIMEOUT_S):
                 sink.take(record)
                 handed_over[record.partition] = record.offset + 1
+            sink.serve()
             tally.left_out = reading.left_out
             on_progress(reading.passed, f"{tally.replayed:,} replayed")
         sink.finish()

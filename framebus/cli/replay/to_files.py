@@ -77,6 +77,9 @@ class PictureFolder:
             raise _unwritable(self._directory / path, error) from error
         self._tally.add(len(record.value))
 
+    def serve(self) -> None:
+        """What was taken is written already."""
+
     def finish(self) -> None:
         """Writes what is buffered.
 
@@ -140,6 +143,9 @@ class DetectionLines:
         except OSError as error:
             raise _unwritable(self._file, error) from error
         self._tally.add(len(record.value))
+
+    def serve(self) -> None:
+        """What was taken is written already."""
 
     def finish(self) -> None:
         """Writes what is buffered.

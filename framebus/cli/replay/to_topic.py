@@ -68,9 +68,17 @@ class TopicSink:
             self._tally.refuse(place, error)
             return
         self._undelivered_bytes += value_bytes
-        self._serve(0)
+        self.serve()
         while self._undelivered_bytes > _MAX_UNDELIVERED_BYTES:
             self._serve(_POLL_TIMEOUT_S)
+
+    def serve(self) -> None:
+        """Learns what was acknowledged meanwhile.
+
+        Raises:
+            TransportError: The bus failed; some was not published.
+        """
+        self._serve(0)
 
     def finish(self) -> None:
         """Waits until everything is acknowledged, or given up by the client.
