@@ -151,5 +151,5 @@ def test_what_is_no_list_of_origins_is_refused_by_its_name(
 def test_settings_that_contradict_each_other_are_said_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAMEBUS_TOPICS__FRAMES", "frames.dead")
 
-    with pytest.raises(SettingsError, match="FRAMEBUS_TOPICS: dead and frames are both 'frames.dead'"):
+    with pytest.raises(SettingsError, match=r"FRAMEBUS_TOPICS: dead and frames are both 'frames\.dead'"):
         load_settings()
