@@ -239,6 +239,25 @@ def test_at_the_pace_of_the_recording_cameras_come_as_they_did(kafka: KafkaSetti
     assert copied[-1].timestamp_ms - copied[0].timestamp_ms >= 3_900 / 2 - 100
 
 
+def test_partitions_wait_for_each_other_when_much_is_there(kafka: KafkaSettings) -> None:
+    """More than is read ahead of the pace, and most of it of one partition."""
+    source, target = create_topic(kafka, "frames", partitions=4), create_topic(kafka, "copy", partitions=1)
+    began_ms = now_ms() - 20 * MINUTE_MS
+    frames = [
+        (
+            CAMERAS[number % len(CAMERAS)] if number % 10 == 0 else b"busy",
+            b"%d" % number,
+            began_ms + number * 500,
+        )
+        for number in range(1_500)
+    ]
+    publish(kafka, source, frames)
+
+    replay(kafka, "--topic", source, "--to-topic", target, "--pace", "300")
+
+    assert [int(one.value) for one in read_all(kafka, target)] == list(range(1_500))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_it_with_the_counts_and_how_to_go_on(
     kafka: KafkaSettings, number: signal.Signals
