@@ -39,7 +39,7 @@ def load_settings(**overrides: Any) -> Settings:
             elif types[variable] == SecretStr | None:
                 lines.append(f"{variable}: {problem['msg']} (what is set is not shown)")
             elif problem["type"] == "value_error":  # of a whole group, and it names what it quotes
-                lines.append(f"{variable}: {problem['msg']}")
+                lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
             elif problem["type"] == WRONG_OPTION:
                 lines.append(f"{variable}{DELIMITER}{problem['msg']}")
             elif _is_json(types[variable]):

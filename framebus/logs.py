@@ -1,21 +1,28 @@
-"""Structured logs on standard error: key=value on a terminal, one JSON object a line elsewhere."""
+"""Structured logs on standard error: key=value for people, one JSON object a line of programs that run on."""
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
-import structlog
+# structlog is imported in the functions: a command that completes its own options for a shell needs no log.
+if TYPE_CHECKING:
+    import structlog
 
-from framebus.settings import LogSettings
-
-# Without local variables: they hold pictures, and the passwords of Kafka clients.
-_tracebacks = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
+    from framebus.settings import LogSettings
 
 
-def configure_logs(settings: LogSettings) -> None:
-    """Sets up structlog for the process; called once, where a program starts."""
-    to_terminal = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+def configure_logs(settings: "LogSettings", *, ends_by_itself: bool = False) -> None:
+    """Sets up structlog for the process; called once, where a program starts.
+
+    Args:
+        settings: The level, and the format.
+        ends_by_itself: A command that somebody waits for. Unless its format is set, it speaks to people also
+            where standard error is no terminal; what runs on writes JSON there, for whatever collects logs.
+    """
+    import structlog
+
+    is_for_people = ends_by_itself or sys.stderr.isatty()
+    to_terminal = settings.format == "console" or (settings.format == "auto" and is_for_people)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -23,12 +30,16 @@ def configure_logs(settings: LogSettings) -> None:
         if to_terminal
         else structlog.processors.JSONRenderer()
     )
+    # Without local variables: they hold pictures, and the passwords of Kafka clients.
+    tracebacks = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if to_terminal else [_tracebacks]),
+            *([] if to_terminal else [tracebacks]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -41,10 +52,14 @@ def configure_logs(settings: LogSettings) -> None:
 
 def log_is_json() -> bool:
     """Whether the process's log is one of JSON lines."""
+    import structlog
+
     return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
 
 
-def get_logger(program: str) -> structlog.typing.FilteringBoundLogger:
+def get_logger(program: str) -> "structlog.typing.FilteringBoundLogger":
     """Returns a logger whose lines name the program they come from."""
+    import structlog
+
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(program=program)
     return logger

@@ -282,7 +282,9 @@ class LogSettings(_Group):
     """Logs go to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: json where what runs on has no terminal, else console"
+    )
 
 
 class Settings(BaseSettings):

@@ -90,13 +90,12 @@ def decode_frame(record: Record) -> EncodedFrame:
         raise UndecodableFrameError("the record has no value; a frame's value is its image file")
     headers = dict(record.headers)
     camera_id = _text("the key", record.key) or f"{partition.topic}/{partition.number}"
-    captured_at = _text("ce_time", headers.get("ce_time"))
     traceparent = _text("traceparent", headers.get("traceparent"))
     return EncodedFrame(
         camera_id=camera_id,
         frame_id=_text("ce_id", headers.get("ce_id"))
         or f"{partition.topic}/{partition.number}/{record.offset}",
-        captured_at=_parse_time(captured_at) if captured_at else _record_time(record),
+        captured_at=capture_time(record),
         data=record.value,
         content_type=_text("content-type", headers.get("content-type")) or "application/octet-stream",
         position=FramePosition(partition.topic, partition.number, record.offset),
@@ -120,6 +119,16 @@ def trace_of(headers: Headers) -> TraceContext | None:
 def with_trace(headers: Headers, trace: TraceContext) -> Headers:
     """The headers of a record that belongs to this trace, whatever it belonged to before."""
     return (*(one for one in headers if one[0] not in _TRACE_HEADERS), *_trace_headers(trace))
+
+
+def capture_time(record: Record) -> datetime:
+    """When a frame's picture was taken, told by the frame or by its detections; else when it was published.
+
+    Raises:
+        InvalidHeaderError: It is no RFC 3339 time.
+    """
+    captured_at = _text("ce_time", dict(record.headers).get("ce_time"))
+    return _parse_time(captured_at) if captured_at else _record_time(record)
 
 
 def wanted_model(record: Record) -> str | None:

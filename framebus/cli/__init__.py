@@ -3,54 +3,34 @@
 import os
 import sys
 import threading
-from importlib import metadata
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from framebus.cli import (
-    api,
-    bench,
-    broker,
-    consume,
-    dead,
-    demo,
-    detect,
-    models,
-    produce,
-    serve,
-    status,
-    tail,
-    topics,
-)
+from framebus.cli.roof import Roof
 from framebus.errors import FramebusError, SettingsError
-from framebus.logs import get_logger, log_is_json
+
+
+class _Framebus(Roof):
+    names = (
+        *("api", "broker", "produce", "consume", "detect", "tail", "replay", "status", "serve", "demo"),
+        *("models", "topics", "dead", "bench"),
+    )
+
 
 app = typer.Typer(
     name="framebus",
+    cls=_Framebus,
     epilog="Settings are environment variables, FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS first of all.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(models.app, name="models")
-app.add_typer(topics.app, name="topics")
-app.add_typer(dead.app, name="dead")
-app.add_typer(bench.app, name="bench")
-app.command("api")(api.api)
-app.command("broker")(broker.broker)
-app.command("produce")(produce.produce)
-app.command("consume")(consume.consume)
-app.command("detect")(detect.detect)
-app.command("tail")(tail.tail)
-app.command("status")(status.status)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata
+
         typer.echo(metadata.version("framebus"))
         raise typer.Exit
 
@@ -69,9 +49,14 @@ def main() -> None:
     try:
         app()
     except FramebusError as error:
+        from framebus.logs import get_logger, log_is_json
+
         if log_is_json():  # and stays so
             get_logger("framebus").error(str(error))
         else:
+            from rich.console import Console
+            from rich.markup import escape
+
             console = Console(stderr=True, highlight=False, soft_wrap=True)
             console.print(f"[bold red]error:[/] {escape(str(error))}")
         _exit(2 if isinstance(error, SettingsError) else 1)

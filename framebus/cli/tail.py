@@ -12,6 +12,7 @@ import typer
 
 from framebus.bus import Record
 from framebus.bus.kafka import KafkaReader
+from framebus.cli.completion import model_names
 from framebus.cli.printable import printable
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
@@ -85,7 +86,10 @@ class Columns:
 def tail(
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Only detections of this model; repeat it for more. Default: all of the routes."),
+        typer.Option(
+            help="Only detections of this model; repeat it for more. Default: all of the routes.",
+            autocompletion=model_names,
+        ),
     ] = None,
     routes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A YAML file of routes, as for consume.")
@@ -119,7 +123,7 @@ def tail(
 ) -> None:
     """Show detections as they come, until told to stop; joins no group and commits nothing."""
     settings = load_settings(**given_routes(None, routes))
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     models = model or load_routes(settings).models
     if 0 < min_confidence < 1:
         raise typer.BadParameter(f"{min_confidence:g} is below 1 percent; write {100 * min_confidence:g}")

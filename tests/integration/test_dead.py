@@ -192,6 +192,10 @@ def test_a_dead_letter_is_shown_and_its_picture_saved(topics: Topics, tmp_path: 
     ):
         assert part in shown
     assert saved.read_bytes() == jpeg(32, 24)
+    told = json.loads(topics.run("show", place, "--json").stdout)
+    assert (told["place"], told["camera"], told["key"], told["missing"]) == (place, "gate", "gate", None)
+    assert told["headers"] == [["ce_id", "42"], ["binary", "\\xff\x1b"]]
+    assert told["picture"] == {"content_type": "image/jpeg", "width": 32, "height": 24}
     foreign = f"{partition.number}/{offset}"
     assert "is no dead letter" in topics.run("show", foreign, code=1).stderr
     assert "there is no record 1/999" in topics.run("show", "1/999", code=1).stderr
@@ -246,6 +250,11 @@ def test_a_replay_of_places_publishes_these_and_says_which_it_cannot(topics: Top
     done = topics.run("replay", wanted, f"{partition.number}/{offset}", "1/999", "--yes", code=1)
 
     assert [frame.value for frame in replayed(topics)] == [b"wanted", b"wanted"]
+    told = json.loads(topics.run("replay", wanted, "--dry-run", "--json").stdout)
+    assert told == {
+        **{"place": wanted, "topic": topics.frames, "partition": None, "offset": None},
+        **{"camera": "gate", "frame": "42", "model": "ssd", "bytes": len(b"wanted"), "error": None},
+    }
     assert replayed(topics)[1].headers[:2] == (("ce_model", b"ssd"), ("ce_id", b"42"))
     assert "1 of 3 frames published" in done.stderr
     assert "is no dead letter" in done.stderr
@@ -260,9 +269,12 @@ def test_only_topics_of_frames_are_published_to(topics: Topics) -> None:
         topics.publish(topics.letter(Record(Partition(topic, 0), 0, 1, b"gate", b"picture", ())))
     KafkaAdmin(topics.kafka).create_topics([TopicSpec(name, 1, 1, {}) for name in forbidden[1:]])
 
-    done = topics.run("replay", "--all", "--yes", code=1)
+    done = topics.run("replay", "--all", "--yes", "--json", code=1)
 
     assert "1 of 5 frames published" in done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["topic"], one["offset"]) for one in lines if one["error"] is None] == [(topics.frames, 0)]
+    assert {one["topic"] for one in lines if one["error"]} == {*forbidden, gone}
     for topic in forbidden:
         assert f"{topic} is no topic of frames" in done.stderr
     assert f"its topic {gone} does not exist any more" in done.stderr

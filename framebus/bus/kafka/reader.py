@@ -90,9 +90,24 @@ class KafkaReader:
             self._reached.pop(partition, None)
             self._consumer.incremental_unassign([TopicPartition(partition.topic, partition.number)])
 
+    def pause(self, partition: Partition) -> None:
+        """Lets a partition that is read wait; what was not returned of it yet comes after `resume`."""
+        self._consumer.pause([TopicPartition(partition.topic, partition.number)])
+
+    def resume(self, partition: Partition) -> None:
+        """Goes on with a partition that was paused."""
+        self._consumer.resume([TopicPartition(partition.topic, partition.number)])
+
     def next_offset(self, partition: Partition) -> int | None:
         """Where reading a partition stands; None if it is not read, or nothing is known of it yet."""
         return self._next.get(partition)
+
+    def has_reached(self, partition: Partition, offset: int) -> bool:
+        """Whether all that stands before an offset of a partition that is read was returned.
+
+        The last offsets before it may hold no record, but the marker of a transaction or what was aborted.
+        """
+        return max(self._next.get(partition, 0), self._ended.get(partition, 0)) >= offset
 
     def read_newest(self, topics: Sequence[str], count: int, timeout_s: float) -> list[Record]:
         """Reads the newest `count` records of each partition, instead of what was read before.

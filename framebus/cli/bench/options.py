@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from framebus import samples
 from framebus.cli.bench.rounds import Progress as OnProgress
+from framebus.cli.completion import model_names
 from framebus.cli.models import fetch_with_progress
 from framebus.errors import SettingsError
 from framebus.model_repository import ModelRepository
@@ -29,7 +30,9 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ModelOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", help=f"Model to measure; repeat it for more. Default: the sample {DEFAULT_MODEL}."
+        "--model",
+        autocompletion=model_names,
+        help=f"Model to measure; repeat it for more. Default: the sample {DEFAULT_MODEL}.",
     ),
 ]
 VideoOption = Annotated[

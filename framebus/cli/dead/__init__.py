@@ -1,5 +1,6 @@
 """`framebus dead`: frames that could not be processed; look at them, and send them round again."""
 
+import json
 import shutil
 import sys
 from contextlib import closing
@@ -9,7 +10,10 @@ from typing import Annotated
 
 import typer
 
-from framebus.cli.dead.selection import Place, Selection, parse_place, parse_since
+from framebus.cli.completion import model_names
+from framebus.cli.dead.selection import Selection
+from framebus.cli.moments import parse_since
+from framebus.cli.places import Place, parse_place
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
 from framebus.errors import DeadLetterError, FramebusError
@@ -21,7 +25,8 @@ app = typer.Typer(
 )
 
 ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="Only those of this model; repeat it for more.")
+    list[str] | None,
+    typer.Option("--model", help="Only those of this model; repeat it for more.", autocompletion=model_names),
 ]
 CameraOption = Annotated[
     list[str] | None, typer.Option("--camera", help="Only those of this camera; repeat it for more.")
@@ -77,9 +82,10 @@ def show(
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the picture there, byte for byte.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Show one dead letter: why the frame died, where it came from, its headers, and what its picture is."""
-    from framebus.cli.dead.showing import describe
+    from framebus.cli.dead import showing
     from framebus.cli.dead.topic import DeadTopic
 
     with closing(DeadTopic(_settings())) as topic:
@@ -89,8 +95,11 @@ def show(
             letter = topic.restored(letter)
         except DeadLetterError as error:
             missing = error
-        for line in describe(letter, missing):
-            typer.echo(line)
+        if as_json:
+            typer.echo(json.dumps(showing.as_json(letter, missing)))
+        else:
+            for line in showing.describe(letter, missing):
+                typer.echo(line)
     if save is None:
         return
     if missing is not None:
@@ -116,6 +125,7 @@ def replay_dead_letters(
         bool, typer.Option("--dry-run", help="Only tell what would be published, and where.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a frame.")] = False,
 ) -> None:
     """Publish dead frames once more where they came from, for the model that failed and no other.
 
@@ -138,7 +148,7 @@ def replay_dead_letters(
         for line in (topic.foreign_records, str(plan)):
             if line:
                 typer.echo(line, err=True)
-        replay = Replay(settings, topic)
+        replay = Replay(settings, topic, as_json=as_json)
         if dry_run:
             all_well = replay.rehearse(plan)
         else:
@@ -151,5 +161,5 @@ def replay_dead_letters(
 
 def _settings() -> Settings:
     settings = load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, ends_by_itself=True)
     return settings

@@ -9,8 +9,9 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from framebus.cli.dead.selection import Place, Selection
+from framebus.cli.dead.selection import Selection
 from framebus.cli.dead.topic import DeadTopic
+from framebus.cli.places import Place
 from framebus.cli.printable import printable
 from framebus.dead_letters import DeadLetter
 from framebus.wire import format_time
@@ -29,7 +30,7 @@ def newest(topic: DeadTopic, selection: Selection, count: int) -> list[Report]:
     def take(letter: DeadLetter) -> tuple[str, Place, Report] | None:
         if not selection.includes(letter):
             return None
-        report = _report(letter)
+        report = report_of(letter)
         return report["time"] or "", Place.of(letter.place), report
 
     found = topic.newest(take, count=count, since_ms=selection.since_ms)
@@ -79,7 +80,8 @@ def shortened(text: str) -> str:
     return _cut(printable(text), _MAX_COLUMN_WIDTH)
 
 
-def _report(letter: DeadLetter) -> Report:
+def report_of(letter: DeadLetter) -> Report:
+    """A dead letter as --json writes it; docs/dead-letters.md describes it."""
     return {
         "place": str(Place.of(letter.place)),
         "time": None if letter.died_at is None else format_time(letter.died_at),

@@ -1,19 +1,22 @@
 """`framebus dead replay`: dead frames published once more, for the model that failed."""
 
+import json
 import threading
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import typer
 
 from framebus.bus import Delivery, OutgoingRecord
 from framebus.bus.kafka import KafkaProducer
 from framebus.cli.dead.listing import by_model_and_reason, shortened
-from framebus.cli.dead.selection import Place, Selection
+from framebus.cli.dead.selection import Selection
 from framebus.cli.dead.topic import DeadTopic
+from framebus.cli.places import Place
+from framebus.cli.progress import progress_bar
 from framebus.dead_letters import DeadLetter, encode_replay
 from framebus.errors import DeadLetterError, FramebusError, FrameTooLargeError, TransportError
 from framebus.settings import Settings
@@ -100,11 +103,13 @@ class Replay:
     Args:
         settings: Where the brokers are, and what may be published.
         topic: The dead letters.
+        as_json: Tell it in JSON, one object a frame.
     """
 
-    def __init__(self, settings: Settings, topic: DeadTopic) -> None:
+    def __init__(self, settings: Settings, topic: DeadTopic, *, as_json: bool = False) -> None:
         self._settings = settings
         self._topic = topic
+        self._as_json = as_json
         self._published = 0
         self._failure: TransportError | None = None
 
@@ -114,7 +119,7 @@ class Replay:
         for planned in plan.frames:
             record = self._record(planned)
             if record is not None:
-                typer.echo(f"{planned.place} would go to {record.topic}: {_in_words(record)}")
+                self._tell(planned, record, None)
                 ready += 1
         return ready == plan.asked
 
@@ -131,13 +136,17 @@ class Replay:
             "batch.num.messages": "1",
         }
         try:
-            with closing(KafkaProducer(self._settings.kafka, **options)) as producer:
-                for planned in plan.frames:
+            with (
+                closing(KafkaProducer(self._settings.kafka, **options)) as producer,
+                progress_bar("publishing", len(plan.frames), beside_output=True) as on_progress,
+            ):
+                for number, planned in enumerate(plan.frames, 1):
                     if stop.is_set() or self._failure is not None:
                         break
                     if (record := self._record(planned)) is not None:
                         self._hand_over(producer, planned, record)
                     producer.poll(0)
+                    on_progress(number, f"{self._published:,} acknowledged")
                 while len(producer):
                     producer.poll(_POLL_TIMEOUT_S)
         finally:
@@ -158,17 +167,16 @@ class Replay:
                 raise DeadLetterError(f"{planned.topic} is no topic of frames")
             return encode_replay(self._topic.restored(self._topic.find(planned.place)))
         except DeadLetterError as error:
-            _refuse(planned, error)
+            self._refuse(planned, error)
             return None
 
     def _hand_over(self, producer: KafkaProducer, planned: PlannedFrame, record: OutgoingRecord) -> None:
         def delivered(delivery: Delivery) -> None:
             if delivery.partition is not None:
                 self._published += 1
-                where = f"{record.topic}/{delivery.partition.number}/{delivery.offset}"
-                typer.echo(f"{planned.place} is {where} now: {_in_words(record)}")
+                self._tell(planned, record, delivery)
             elif delivery.is_too_large:
-                _refuse(planned, FrameTooLargeError(f"topic {record.topic} takes no record as large"))
+                self._refuse(planned, FrameTooLargeError(f"topic {record.topic} takes no record as large"))
             else:
                 self._failure = TransportError(
                     f"{planned.place} was not published on {record.topic}: {delivery.error}"
@@ -178,7 +186,33 @@ class Replay:
             while not producer.publish(record, delivered):
                 producer.poll(_POLL_TIMEOUT_S)
         except FrameTooLargeError as error:
-            _refuse(planned, error)
+            self._refuse(planned, error)
+
+    def _tell(self, planned: PlannedFrame, record: OutgoingRecord, delivery: Delivery | None) -> None:
+        """Tells where a frame stands now; or, before anything was published, where it would go."""
+        where = None if delivery is None else delivery.partition
+        if self._as_json:
+            report = {
+                "place": str(planned.place),
+                "topic": record.topic,
+                "partition": None if where is None else where.number,
+                "offset": None if delivery is None else delivery.offset,
+                **_identity(record),
+                "error": None,
+            }
+            typer.echo(json.dumps(report))
+        elif where is None or delivery is None:
+            typer.echo(f"{planned.place} would go to {record.topic}: {_in_words(record)}")
+        else:
+            typer.echo(
+                f"{planned.place} is {record.topic}/{where.number}/{delivery.offset} now: {_in_words(record)}"
+            )
+
+    def _refuse(self, planned: PlannedFrame, error: FramebusError) -> None:
+        typer.echo(f"{planned.place} cannot be published: {error}", err=True)
+        if self._as_json:
+            report = {"place": str(planned.place), "topic": planned.topic, "error": str(error)}
+            typer.echo(json.dumps(report))
 
 
 def _planned(letter: DeadLetter) -> PlannedFrame:
@@ -199,13 +233,13 @@ def _in_order(found: Iterable[PlannedFrame]) -> list[PlannedFrame]:
 
 
 def _in_words(record: OutgoingRecord) -> str:
+    of = _identity(record)
+    camera, frame, model = (shortened(str(of[name])) for name in ("camera", "frame", "model"))
+    return f"camera {camera}, frame {frame}, model {model}, {of['bytes']:,} bytes"
+
+
+def _identity(record: OutgoingRecord) -> dict[str, Any]:
     headers = dict(record.headers)
-    camera, frame, model = (
-        shortened((text or b"").decode(errors="replace"))
-        for text in (record.key, headers["ce_id"], headers["ce_model"])
-    )
-    return f"camera {camera}, frame {frame}, model {model}, {len(record.value or b''):,} bytes"
-
-
-def _refuse(planned: PlannedFrame, error: FramebusError) -> None:
-    typer.echo(f"{planned.place} cannot be published: {error}", err=True)
+    named = {"camera": record.key, "frame": headers["ce_id"], "model": headers["ce_model"]}
+    said = {name: (text or b"").decode(errors="replace") for name, text in named.items()}
+    return {**said, "bytes": len(record.value or b"")}

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from framebus import images
+from framebus.cli.dead.listing import report_of
 from framebus.cli.printable import printable
 from framebus.dead_letters import DeadLetter
 from framebus.errors import DeadLetterError, UndecodableFrameError
@@ -38,6 +40,22 @@ def describe(letter: DeadLetter, missing: DeadLetterError | None = None) -> Iter
     headers = [("header", f"{name}: {_text(value)}") for name, value in letter.headers]
     for name, text in (*facts.items(), *headers):
         yield f"{name:{_NAME_WIDTH}} {printable(text[:_MAX_CHARACTERS])}"
+
+
+def as_json(letter: DeadLetter, missing: DeadLetterError | None = None) -> dict[str, Any]:
+    """The same for scripts; docs/dead-letters.md describes it."""
+    try:
+        width, height = images.size(letter.value)
+        picture = {"content_type": images.content_type(letter.value), "width": width, "height": height}
+    except UndecodableFrameError:
+        picture = None
+    return {
+        **report_of(letter),
+        "key": None if letter.key is None else _text(letter.key),
+        "headers": [[name, None if value is None else _text(value)] for name, value in letter.headers],
+        "picture": picture,
+        "missing": None if missing is None else str(missing),
+    }
 
 
 def _picture(data: bytes) -> str:

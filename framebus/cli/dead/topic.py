@@ -2,34 +2,23 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TypeVar
 
 from framebus.bus import Partition, Record
-from framebus.bus.kafka import KafkaAdmin, KafkaCluster, KafkaLookup, KafkaReader
-from framebus.cli.dead.selection import Place
+from framebus.bus.kafka import KafkaAdmin, KafkaLookup
+from framebus.cli.places import Place
+from framebus.cli.span import READ_TIMEOUT_S, Extent, Span, silent
 from framebus.dead_letters import DeadLetter, decode_dead_letter, restore
 from framebus.errors import DeadLetterError, TransportError
 from framebus.settings import Settings
 
 # Of each partition at first; each further window, before the last, is twice as long.
 _WINDOW_RECORDS = 64
-_POLL_RECORDS = 100
 _POLL_TIMEOUT_S = 0.2
-# Longer than a transaction may stay open (10 s by default), behind which nothing is read.
-_READ_TIMEOUT_S = 30.0
 
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """What each partition of a topic keeps: from the oldest offset up to, and without, the end."""
-
-    oldest: Mapping[Partition, int]
-    end: Mapping[Partition, int]
 
 
 class DeadTopic:
@@ -58,7 +47,7 @@ class DeadTopic:
                 "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS is not what the consumers have"
             )
         self._lookup = KafkaLookup(settings.kafka)
-        self._bounds: dict[str, _Bounds] = {}
+        self._extents: dict[str, Extent] = {}
         self._foreign = 0
         self._foreign_example = ""
 
@@ -87,11 +76,11 @@ class DeadTopic:
             TransportError: The bus failed.
         """
         found: defaultdict[Partition, list[Found]] = defaultdict(list)
-        bounds = self._bounds_of(self.name)
-        unread = {one: end for one, end in bounds.end.items() if end > bounds.oldest[one]}
+        extent = self._extent_of(self.name)
+        unread = {one: end for one, end in extent.end.items() if end > extent.oldest[one]}
         window = max(count or 0, _WINDOW_RECORDS)
         while unread:
-            begin = {one: max(bounds.oldest[one], end - window) for one, end in unread.items()}
+            begin = {one: max(extent.oldest[one], end - window) for one, end in unread.items()}
             newest_ms: dict[Partition, int] = {}
             for record in self._between(begin, unread):
                 partition = record.partition
@@ -101,7 +90,7 @@ class DeadTopic:
             unread = {
                 one: offset
                 for one, offset in begin.items()
-                if offset > bounds.oldest[one]
+                if offset > extent.oldest[one]
                 and (count is None or len(found[one]) < count)
                 and newest_ms.get(one, since_ms) >= since_ms
             }
@@ -151,45 +140,24 @@ class DeadTopic:
     def _find(self, partition: Partition, offset: int) -> Record | None:
         if partition.number >= self.partition_counts.get(partition.topic, 0):
             return None
-        bounds = self._bounds_of(partition.topic)
-        if not bounds.oldest[partition] <= offset < bounds.end[partition]:
+        extent = self._extent_of(partition.topic)
+        if not extent.oldest[partition] <= offset < extent.end[partition]:
             return None
         asked_s = time.monotonic()
-        record = self._lookup.find(partition, offset, _READ_TIMEOUT_S)
-        if record is None and time.monotonic() - asked_s >= _READ_TIMEOUT_S:
-            raise _silent([partition])
+        record = self._lookup.find(partition, offset, READ_TIMEOUT_S)
+        if record is None and time.monotonic() - asked_s >= READ_TIMEOUT_S:
+            raise silent([partition])
         return record
 
-    def _bounds_of(self, topic: str) -> _Bounds:
-        if topic not in self._bounds:
-            partitions = [Partition(topic, number) for number in range(self.partition_counts[topic])]
-            with closing(KafkaReader(self._kafka)) as reader:
-                reader.follow([topic], from_start=False)
-                end = reader.end_offsets()
-            self._bounds[topic] = _Bounds(KafkaCluster(self._kafka).oldest_offsets(partitions), end)
-        return self._bounds[topic]
+    def _extent_of(self, topic: str) -> Extent:
+        if topic not in self._extents:
+            self._extents[topic] = Extent.of(self._kafka, {topic: self.partition_counts[topic]})
+        return self._extents[topic]
 
     def _between(self, begin: Mapping[Partition, int], end: Mapping[Partition, int]) -> Iterator[Record]:
-        """Reads of each partition what stands from `begin` up to, and without, `end`."""
-        with closing(KafkaReader(self._kafka)) as reader:
-            for partition, offset in begin.items():
-                reader.start_at(partition, offset)
-            unfinished = set(begin)
-            heard_s = time.monotonic()
-            while unfinished:
-                for record in reader.poll(_POLL_RECORDS, _POLL_TIMEOUT_S):
-                    heard_s = time.monotonic()
-                    if record.offset < end[record.partition]:
-                        yield record
-                for partition in list(unfinished):
-                    if (reader.next_offset(partition) or 0) >= end[partition]:
-                        reader.stop_reading(partition)
-                        unfinished.remove(partition)
-                # Markers of transactions may be all there is before the end.
-                if reader.end_offsets().keys() >= unfinished and reader.unread() == 0:
-                    return
-                if time.monotonic() - heard_s >= _READ_TIMEOUT_S:
-                    raise _silent(unfinished)
+        with closing(Span(self._kafka, begin, end)) as span:
+            while span.unfinished:
+                yield from span.poll(_POLL_TIMEOUT_S)
 
     def _letter(self, record: Record) -> DeadLetter | None:
         try:
@@ -200,8 +168,3 @@ class DeadTopic:
                 self._foreign_example or f"{record.partition.number}/{record.offset}: {error}"
             )
             return None
-
-
-def _silent(partitions: Iterable[Partition]) -> TransportError:
-    which = ", ".join(f"{one.topic}/{one.number}" for one in sorted(partitions))
-    return TransportError(f"nothing came of {which} for {_READ_TIMEOUT_S:.0f} s; is a broker down?")

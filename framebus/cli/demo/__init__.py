@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from framebus import samples
+from framebus.cli.completion import demo_model_names
 from framebus.cli.models import fetch_with_progress
 from framebus.cli.signals import stop_on_signals
 from framebus.environment import load_settings
@@ -35,8 +36,9 @@ def demo(
     model: Annotated[
         str | None,
         typer.Option(
+            autocompletion=demo_model_names,
             help="coco (80 classes, needs npm), pedestrian, or a model of yours; default: coco where npm is, "
-            "else pedestrian."
+            "else pedestrian.",
         ),
     ] = None,
     frames: Annotated[
@@ -63,7 +65,10 @@ def demo(
     # The programs have logs of their own; beside the table only what ends the demo is of interest.
     configure_logs(LogSettings(level="error", format="console"))
     settings = load_settings()
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{output}: {error.strerror}", param_hint="--output") from error
     model = _bring_model(model, settings)
 
     def show(dashboard: str) -> None:

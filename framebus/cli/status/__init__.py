@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from framebus.cli.completion import model_names
 from framebus.environment import load_settings
 from framebus.errors import TopicMissingError
 from framebus.logs import configure_logs
@@ -33,7 +34,8 @@ _EXIT_CODE_OF_PROBLEMS = 3
 
 def status(
     model: Annotated[
-        str | None, typer.Option(help="Model that every frame goes through, as for consume.")
+        str | None,
+        typer.Option(help="Model that every frame goes through, as for consume.", autocompletion=model_names),
     ] = None,
     routes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A YAML file of routes, as for consume.")
@@ -55,8 +57,10 @@ def status(
     from framebus.cli.status.display import show
 
     settings = load_settings(**given_routes(model, routes))
-    configure_logs(settings.log)
-    report = look(settings, load_routes(settings), seconds)
+    configure_logs(settings.log, ends_by_itself=True)
+    all_routes = load_routes(settings)
+    with Console(stderr=True).status(f"watching for {seconds:g} s"):
+        report = look(settings, all_routes, seconds)
     if as_json:
         typer.echo(orjson.dumps(report).decode())
     else:

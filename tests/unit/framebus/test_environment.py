@@ -146,3 +146,10 @@ def test_what_is_no_list_of_origins_is_refused_by_its_name(
     monkeypatch.setenv("FRAMEBUS_API__CORS_ORIGINS", value)
 
     assert "FRAMEBUS_API__CORS_ORIGINS" in refusal()
+
+
+def test_settings_that_contradict_each_other_are_said_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAMEBUS_TOPICS__FRAMES", "frames.dead")
+
+    with pytest.raises(SettingsError, match=r"FRAMEBUS_TOPICS: dead and frames are both 'frames\.dead'"):
+        load_settings()

@@ -145,6 +145,19 @@ def test_a_console_line_is_for_people(capsys: pytest.CaptureFixture[str]) -> Non
     assert "\x1b" not in line  # no colours where it is no terminal
 
 
+def test_a_command_that_ends_by_itself_speaks_to_people_unless_told_otherwise(
+    capsys: pytest.CaptureFixture[str], lines: Lines
+) -> None:
+    configure_logs(LogSettings(), ends_by_itself=True)
+    get_logger("tail").warning("broker away")
+    assert "broker away" in (line := capsys.readouterr().err)
+    assert not line.startswith("{")
+
+    configure_logs(LogSettings(format="json"), ends_by_itself=True)
+    get_logger("tail").warning("broker away")
+    assert [line["event"] for line in lines()] == ["broker away"]
+
+
 def test_what_is_bound_to_the_context_is_on_every_line(lines: Lines) -> None:
     configure_logs(LogSettings(format="json"))
 

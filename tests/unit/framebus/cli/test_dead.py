@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from framebus.bus import Headers, Partition, Record
 from framebus.cli import app
 from framebus.cli.dead import listing
-from framebus.cli.dead.selection import Place, Selection, parse_place, parse_since
+from framebus.cli.dead.selection import Selection
 from framebus.cli.dead.showing import describe
+from framebus.cli.moments import parse_since
+from framebus.cli.places import Place, parse_place
 from framebus.dead_letters import DeadLetter, decode_dead_letter, encode_dead_letter
 from framebus.errors import DeadLetterError, FrameError, UndecodableFrameError
 from tests.pictures import jpeg, record
