@@ -109,7 +109,9 @@ class Dashboard {
       else link.removeAttribute("aria-current");
     }
     document.title = `${route.camera && page === "cameras" ? route.camera : TITLES[page]} · framebus`;
-    if (isMove && !isFirst && !route.camera) {
+    if (isMove && page === "login") {
+      /** @type {HTMLElement} */ (byId("login-place").querySelector('[data-role="token"]')).focus();
+    } else if (isMove && !isFirst && !route.camera) {
       window.scrollTo(0, 0);
       byId(`${page}-heading`).focus({ preventScroll: true });
     }

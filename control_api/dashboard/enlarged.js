@@ -6,7 +6,8 @@ import { PictureCanvas } from "./picture-canvas.js";
 import { shownOf } from "./tile.js";
 import { ageWords, clockWords, durationWords, objectsWords, rateWords } from "./words.js";
 
-const LIST_INTERVAL_MS = 500;
+// As often as pictures come, so that the list speaks of the picture beside it.
+const LIST_INTERVAL_MS = 150;
 const SPOKEN_INTERVAL_MS = 5_000;
 const [PREVIOUS, NEXT, CLOSE] = ["M15 5l-7 7 7 7", "M9 5l7 7-7 7", "M6 6l12 12M18 6 6 18"];
 
@@ -128,9 +129,9 @@ export class Enlarged {
   }
 
   #key(event) {
-    // Inside of the JSON, arrows scroll.
+    // Up and down scroll what is beside the picture, and the JSON scrolls sideways too.
     if (event.altKey || event.ctrlKey || event.metaKey || event.target === this.json.code) return;
-    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;
     event.preventDefault();
     this.on.step(/** @type {-1|1} */ (by));
@@ -144,6 +145,8 @@ export class Enlarged {
     this.rate = element("span", { class: "enlarged-rate", "data-role": "rate" });
     this.previous = button("previous", "Camera before", PREVIOUS, () => this.on.step(-1));
     this.next = button("next", "Next camera", NEXT, () => this.on.step(1));
+    this.closeButton = button("close", "Close", CLOSE, () => this.dialog.close());
+    this.closeButton.autofocus = true;
     this.holdButton = element(
       "button",
       { type: "button", class: "button small", "data-role": "hold", "aria-pressed": "false", on: { click: () => this.#hold(!this.#isHeld) } },
@@ -166,7 +169,7 @@ export class Enlarged {
         this.previous,
         this.position,
         this.next,
-        button("close", "Close", CLOSE, () => this.dialog.close()),
+        this.closeButton,
       ),
       element(
         "div",

@@ -44,13 +44,13 @@ export class Thresholds {
     for (const control of this.controls) control.allow(mayChange);
     if (details.thresholds === null || askedMs < this.#settledMs) return;
     this.#details = details;
-    this.#show();
+    this.#show(!this.#pace.isBusy);
   }
 
-  #show() {
+  #show(isSettled) {
     const { thresholds, overridden } = this.#details;
     for (const control of this.controls) {
-      control.show(thresholds[control.kind.name], overridden.includes(control.kind.name), !this.#pace.isBusy);
+      control.show(thresholds[control.kind.name], overridden.includes(control.kind.name), isSettled);
     }
   }
 
@@ -78,13 +78,7 @@ export class Thresholds {
     if (Object.keys(this.#pending).length) return; // the viewer has moved on
     this.element.removeAttribute("aria-busy");
     if (!this.complaint.textContent) say(this.told, "In force on every worker that has the model.");
-    queueMicrotask(() => this.#settle());
-  }
-
-  // Once the last value is answered, the controls show what is in force, as a refused change is not.
-  #settle() {
-    const { thresholds, overridden } = this.#details;
-    if (Object.keys(this.#pending).length) return;
-    for (const control of this.controls) control.show(thresholds[control.kind.name], overridden.includes(control.kind.name), true);
+    // Now the controls show what is in force, as a refused change is not.
+    this.#show(true);
   }
 }

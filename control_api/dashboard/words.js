@@ -13,6 +13,7 @@ export function countWords(count) {
 export function rateWords(perS) {
   if (perS === null || perS === undefined) return NONE;
   if (perS === 0) return "0";
+  if (perS < 0.05) return "< 0.1";
   return perS < 100 ? tenths.format(perS) : whole.format(perS);
 }
 
