@@ -3,7 +3,7 @@ import { ModelActions } from "./model-actions.js";
 import { stateBadge } from "./state-words.js";
 import { Table } from "./table.js";
 import { Thresholds } from "./thresholds.js";
-import { plural, sentence } from "./words.js";
+import { plural } from "./words.js";
 
 /** A model: how it is, what it may be told, and where it runs. */
 export class ModelCard {
@@ -92,7 +92,7 @@ export class ModelCard {
       ...[...lines.values()].map(({ kind, words, where }) => {
         const isGrave = kind === "Load failed";
         const places = where.length ? ` (${where.join(", ")})` : "";
-        return element("li", { class: "problem", "data-grave": String(isGrave) }, element("strong", {}, `${kind}${places}: `), sentence(words));
+        return element("li", { class: "problem", "data-grave": String(isGrave) }, element("strong", {}, `${kind}${places}: `), words);
       }),
     );
   }

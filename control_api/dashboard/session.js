@@ -65,9 +65,10 @@ export class Session extends EventTarget {
     byId("scope-note").hidden = this.scope !== "read";
     byId("login-open").hidden = this.scope !== "read";
     byId("logout").hidden = !isLoggedIn;
-    const grafana = byId("grafana");
-    grafana.hidden = !this.grafanaUrl;
-    if (this.grafanaUrl) grafana.href = this.grafanaUrl;
+    for (const link of [byId("grafana"), byId("grafana-foot")]) {
+      link.hidden = !this.grafanaUrl;
+      if (this.grafanaUrl) link.href = this.grafanaUrl;
+    }
     say(byId("login-open"), isLoggedIn ? "Log in as admin" : "Log in");
     this.dispatchEvent(new Event("change"));
   }

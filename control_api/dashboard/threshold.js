@@ -11,7 +11,7 @@ let made = 0;
 /** @type {Kind[]} */
 export const THRESHOLDS = [
   { name: "confidence", title: "Confidence", hint: "lowest score that counts, in percent", min: 0, max: 100, unit: "%" },
-  { name: "predictions", title: "Predictions", hint: "at most so many objects per frame, best first", min: 1, max: 100, unit: "" },
+  { name: "predictions", title: "Predictions", hint: "objects per frame at most, best first", min: 1, max: 100, unit: "" },
 ];
 
 /** The control of one threshold. */

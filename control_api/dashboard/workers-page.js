@@ -20,7 +20,7 @@ class WorkerCard {
       this.facts,
       this.table.element,
     );
-    this.values = ["Address", "Running", "Last heard", "Waiting predictions", "Cameras"].map((name) => {
+    this.values = ["Address", "Running since", "Last heard", "Waiting predictions", "Cameras"].map((name) => {
       const value = element("dd", { "data-fact": name.toLowerCase().replaceAll(" ", "-") });
       this.facts.append(element("div", {}, element("dt", {}, name), value));
       return value;
@@ -34,8 +34,8 @@ class WorkerCard {
     this.element.dataset.state = state;
     const [address, running, heard, waiting, seen] = this.values;
     say(address, worker.address);
-    say(running, ageWords((nowMs - Date.parse(worker.started_at)) / 1_000));
-    running.title = `since ${dateWords(worker.started_at)}`;
+    const age = ageWords((nowMs - Date.parse(worker.started_at)) / 1_000);
+    say(running, `${dateWords(worker.started_at)} (${age})`);
     say(heard, `${worker.heard_s_ago.toFixed(1)} s ago`);
     heard.classList.toggle("is-late", worker.heard_s_ago > LATE_S);
     say(waiting, countWords(worker.waiting_predictions));
