@@ -36,19 +36,25 @@ export class CameraRoll {
         heardMs: nowMs,
       });
     }
-    for (const [key, { heardMs }] of this.#cameras) if (nowMs - heardMs > FORGOTTEN_MS) this.#cameras.delete(key);
+    for (const [key, { heardMs }] of this.#cameras)
+      if (nowMs - heardMs > FORGOTTEN_MS) this.#cameras.delete(key);
   }
 
   /** @returns {string[]} the models that any of them goes through */
   get models() {
-    return [...new Set([...this.#cameras.values()].map(({ model }) => model))].sort((a, b) => a.localeCompare(b));
+    return [...new Set([...this.#cameras.values()].map(({ model }) => model))].sort((a, b) =>
+      a.localeCompare(b),
+    );
   }
 
   /** @param {string|null} model a model @returns {Camera[]} its cameras, by name, as people count: cam-2 before cam-10 */
   of(model) {
     return [...this.#cameras.values()]
       .filter((camera) => camera.model === model)
-      .sort((a, b) => a.camera.localeCompare(b.camera, undefined, { numeric: true }) || (a.camera < b.camera ? -1 : 1));
+      .sort(
+        (a, b) =>
+          a.camera.localeCompare(b.camera, undefined, { numeric: true }) || (a.camera < b.camera ? -1 : 1),
+      );
   }
 
   /** Forgets them all. */

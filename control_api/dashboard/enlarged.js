@@ -28,6 +28,13 @@ export class Enlarged {
     this.clock = clock;
     this.on = on;
     this.dialog = /** @type {HTMLDialogElement} */ (byId("enlarged"));
+    this.canvas = element("canvas", {
+      "data-role": "enlarged-canvas",
+      role: "img",
+      "aria-label": "The camera's picture; its objects are listed beside it",
+    });
+    this.picture = new PictureCanvas(this.canvas);
+    this.json = new JsonView("Message as JSON");
     this.#build();
     this.dialog.addEventListener("close", () => this.#closed());
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
@@ -139,7 +146,11 @@ export class Enlarged {
 
   #build() {
     const button = (role, label, path, act) =>
-      element("button", { type: "button", class: "button icon", "data-role": role, "aria-label": label, on: { click: act } }, icon(path));
+      element(
+        "button",
+        { type: "button", class: "button icon", "data-role": role, "aria-label": label, on: { click: act } },
+        icon(path),
+      );
     this.heading = element("h2", { id: "enlarged-heading" });
     this.position = element("span", { class: "enlarged-position", "data-role": "position" });
     this.rate = element("span", { class: "enlarged-rate", "data-role": "rate" });
@@ -149,17 +160,21 @@ export class Enlarged {
     this.closeButton.autofocus = true;
     this.holdButton = element(
       "button",
-      { type: "button", class: "button small", "data-role": "hold", "aria-pressed": "false", on: { click: () => this.#hold(!this.#isHeld) } },
+      {
+        type: "button",
+        class: "button small",
+        "data-role": "hold",
+        "aria-pressed": "false",
+        on: { click: () => this.#hold(!this.#isHeld) },
+      },
       "Hold",
     );
-    this.canvas = element("canvas", { "data-role": "enlarged-canvas", role: "img", "aria-label": "The camera's picture; its objects are listed beside it" });
     this.state = element("p", { class: "enlarged-state", "data-role": "enlarged-state", hidden: true });
     this.age = element("span", { "data-role": "enlarged-age" });
     this.count = element("h3", { "data-role": "object-count" }, "Objects");
     this.list = element("ol", { class: "objects", "data-role": "objects", role: "list" });
     this.facts = element("dl", { class: "facts", "data-role": "facts" });
     this.spoken = element("p", { class: "unseen", role: "status", "data-role": "enlarged-summary" });
-    this.json = new JsonView("Message as JSON");
     this.dialog.append(
       element(
         "div",
@@ -175,9 +190,16 @@ export class Enlarged {
         "div",
         { class: "enlarged-body" },
         element("div", { class: "enlarged-screen" }, this.canvas, this.state),
-        element("div", { class: "enlarged-side", tabindex: "0", role: "region", "aria-label": "What is on the picture" }, this.spoken, this.count, this.list, this.facts, this.json.element),
+        element(
+          "div",
+          { class: "enlarged-side", tabindex: "0", role: "region", "aria-label": "What is on the picture" },
+          this.spoken,
+          this.count,
+          this.list,
+          this.facts,
+          this.json.element,
+        ),
       ),
     );
-    this.picture = new PictureCanvas(this.canvas);
   }
 }

@@ -14,7 +14,13 @@ import { countWords, durationWords, rateWords } from "./words.js";
 /** @type {Figure[]} */
 const FIGURES = [
   { role: "frames", name: "Frames", unit: "per second", of: (fleet) => fleet.framesPerS, words: rateWords },
-  { role: "latency", name: "Latency", unit: "from capture", of: (fleet) => fleet.latencyMs, words: durationWords },
+  {
+    role: "latency",
+    name: "Latency",
+    unit: "from capture",
+    of: (fleet) => fleet.latencyMs,
+    words: durationWords,
+  },
   { role: "lag", name: "Lag", unit: "frames that wait", of: (fleet) => fleet.lagFrames, words: countWords },
   {
     role: "drops",

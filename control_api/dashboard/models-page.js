@@ -46,6 +46,9 @@ export class ModelsPage {
   }
 
   #empty() {
-    return nextSteps(this.fleet, this.session.hasStreams) ?? element("p", { class: "notice" }, "The models directory is empty.");
+    return (
+      nextSteps(this.fleet, this.session.hasStreams) ??
+      element("p", { class: "notice" }, "The models directory is empty.")
+    );
   }
 }

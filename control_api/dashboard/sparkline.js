@@ -42,7 +42,12 @@ export class Sparkline {
     const filled = runs.filter((run) => run.length > 1);
     this.area.setAttribute(
       "d",
-      filled.map((run) => `M${run[0][0].toFixed(1)} ${HEIGHT}L${path(run)}L${run[run.length - 1][0].toFixed(1)} ${HEIGHT}Z`).join(""),
+      filled
+        .map(
+          (run) =>
+            `M${run[0][0].toFixed(1)} ${HEIGHT}L${path(run)}L${run[run.length - 1][0].toFixed(1)} ${HEIGHT}Z`,
+        )
+        .join(""),
     );
   }
 }

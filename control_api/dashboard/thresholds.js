@@ -12,6 +12,7 @@ export class Thresholds {
   /** @type {Record<string, number|null>} what is to be sent next */
   #pending = {};
   #settledMs = 0;
+  /** @type {any} */
   #details = null;
   #pace = new Pace(INTERVAL_MS, () => this.#send());
 
@@ -19,7 +20,9 @@ export class Thresholds {
   constructor(api, model) {
     this.api = api;
     this.model = model;
-    this.controls = THRESHOLDS.map((kind) => new Threshold(kind, model, (value) => this.#change(kind.name, value)));
+    this.controls = THRESHOLDS.map(
+      (kind) => new Threshold(kind, model, (value) => this.#change(kind.name, value)),
+    );
     this.complaint = element("p", { class: "complaint", role: "alert", "data-role": "config-complaint" });
     this.told = element("p", { class: "told", role: "status", "data-role": "config-told" });
     this.element = element(
@@ -66,7 +69,10 @@ export class Thresholds {
     if (!Object.keys(changes).length) return;
     this.element.setAttribute("aria-busy", "true");
     try {
-      const config = await this.api.send(`${modelPath(this.model)}/config`, { method: "PATCH", json: changes });
+      const config = await this.api.send(`${modelPath(this.model)}/config`, {
+        method: "PATCH",
+        json: changes,
+      });
       this.#settledMs = performance.now();
       const { confidence, predictions, overridden } = config;
       this.#details = { ...this.#details, thresholds: { confidence, predictions }, overridden };

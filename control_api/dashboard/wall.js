@@ -72,7 +72,8 @@ export class Wall {
     const silent = cameras.filter(({ isSending }) => !isSending).length;
     const words = cameras.length ? plural(cameras.length, "camera") : "";
     say(byId("wall-note"), silent ? `${words}, ${silent} silent` : words);
-    byId("wall").dataset.crowd = cameras.length <= 1 ? "1" : cameras.length <= 4 ? "4" : cameras.length <= 9 ? "9" : "many";
+    byId("wall").dataset.crowd =
+      cameras.length <= 1 ? "1" : cameras.length <= 4 ? "4" : cameras.length <= 9 ? "9" : "many";
     byId("tile-size-field").hidden = cameras.length === 0;
     this.#enlarge();
     this.feed.look();
@@ -143,7 +144,10 @@ export class Wall {
     if (this.#model === null || this.#route === null || !this.app.mayWatch()) return null;
     const tiles = this.enlarged.tile ? [this.enlarged.tile] : [...this.#seen];
     if (!tiles.length) return null;
-    return { model: this.#model, cameras: Object.fromEntries(tiles.map((tile) => [tile.camera.camera, tile.place])) };
+    return {
+      model: this.#model,
+      cameras: Object.fromEntries(tiles.map((tile) => [tile.camera.camera, tile.place])),
+    };
   }
 
   async #draw(model, frames) {

@@ -16,7 +16,12 @@ class WorkerCard {
     this.element = element(
       "article",
       { class: "card", "data-worker": id, "aria-labelledby": `worker-${id}` },
-      element("div", { class: "card-head" }, element("h2", { id: `worker-${id}`, class: "mono" }, id), this.state),
+      element(
+        "div",
+        { class: "card-head" },
+        element("h2", { id: `worker-${id}`, class: "mono" }, id),
+        this.state,
+      ),
       this.facts,
       this.table.element,
     );
@@ -30,7 +35,8 @@ class WorkerCard {
   /** @param {any} worker what it says of itself @param {number} cameras how many it serves @param {number} nowMs by the server */
   update(worker, cameras, nowMs) {
     const state = worker.is_ready ? "ready" : "not-ready";
-    if (this.element.dataset.state !== state) this.state.replaceChildren(stateBadge(state, worker.is_ready ? "Ready" : "Not ready"));
+    if (this.element.dataset.state !== state)
+      this.state.replaceChildren(stateBadge(state, worker.is_ready ? "Ready" : "Not ready"));
     this.element.dataset.state = state;
     const [address, running, heard, waiting, seen] = this.values;
     say(address, worker.address);
@@ -86,6 +92,9 @@ export class WorkersPage {
       if (list.children[nth] !== card.element) list.insertBefore(card.element, list.children[nth] ?? null);
     });
     const notReady = workers.filter(({ is_ready }) => !is_ready).length;
-    say(byId("workers-note"), workers.length ? `${plural(workers.length, "worker")}${notReady ? `, ${notReady} not ready` : ""}` : "");
+    say(
+      byId("workers-note"),
+      workers.length ? `${plural(workers.length, "worker")}${notReady ? `, ${notReady} not ready` : ""}` : "",
+    );
   }
 }
