@@ -123,7 +123,6 @@ export class Enlarged {
   #hold(isHeld) {
     this.#isHeld = isHeld;
     say(this.holdButton, isHeld ? "Go on" : "Hold");
-    this.holdButton.setAttribute("aria-pressed", String(isHeld));
     this.tick();
   }
 
@@ -164,7 +163,6 @@ export class Enlarged {
         type: "button",
         class: "button small",
         "data-role": "hold",
-        "aria-pressed": "false",
         on: { click: () => this.#hold(!this.#isHeld) },
       },
       "Hold",

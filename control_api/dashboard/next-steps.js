@@ -1,4 +1,4 @@
-import { copyButton } from "./copy-button.js";
+import { command } from "./command.js";
 import { element } from "./element.js";
 
 /**
@@ -80,15 +80,6 @@ function item({ words, commands, isDone }, nth, isCurrent) {
       element("span", { class: "step-state" }, isDone ? "done" : isCurrent ? "next" : "then"),
     ),
     ...(isDone ? [] : commands.map(command)),
-  );
-}
-
-function command(line) {
-  return element(
-    "div",
-    { class: "command" },
-    element("code", {}, line),
-    copyButton(() => line, line),
   );
 }
 

@@ -110,6 +110,7 @@ export class Wall {
   }
 
   #remove(name, tile) {
+    if (this.enlarged.tile === tile) this.enlarged.close();
     this.observer.unobserve(tile.element);
     this.#seen.delete(tile);
     this.#tiles.delete(name);
