@@ -67,10 +67,11 @@ export class Glance {
     });
     // One answer a second is enough; those of cameras and workers come about as often.
     fleet.addEventListener("cameras", () => this.#update());
+    fleet.addEventListener("workers", () => this.#update(), { once: true });
   }
 
   #update() {
-    if (this.fleet.workers === null || !this.fleet.isKnowing()) return;
+    if (this.fleet.workers === null || this.fleet.cameras === null || !this.fleet.isKnowing()) return;
     const nowMs = Date.now();
     for (const { figure, value, unit, spark, cell, history } of this.parts) {
       const current = figure.of(this.fleet);
