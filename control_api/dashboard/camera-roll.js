@@ -2,6 +2,7 @@ import { meanLatencyMs, sum } from "./fleet.js";
 
 // Longer than anybody waits for a camera that was switched off to come back.
 const FORGOTTEN_MS = 30 * 60_000;
+const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 /**
  * A camera's frames on their way through one model.
@@ -51,10 +52,7 @@ export class CameraRoll {
   of(model) {
     return [...this.#cameras.values()]
       .filter((camera) => camera.model === model)
-      .sort(
-        (a, b) =>
-          a.camera.localeCompare(b.camera, undefined, { numeric: true }) || (a.camera < b.camera ? -1 : 1),
-      );
+      .sort((a, b) => byName(a.camera, b.camera) || (a.camera < b.camera ? -1 : 1));
   }
 
   /** Forgets them all. */
