@@ -72,7 +72,8 @@ export class Api extends EventTarget {
       throw this.#unreachable(isTimeout ? `no answer within ${timeoutMs / 1_000} s` : "no connection");
     }
     // What proxies say while there is nobody behind them.
-    if (response.status === 502 || response.status === 504) throw this.#unreachable(`a proxy answers ${response.status}`);
+    if (response.status === 502 || response.status === 504)
+      throw this.#unreachable(`a proxy answers ${response.status}`);
     this.clock.take(response);
     if (response.status === 401) this.dispatchEvent(new Event("unauthorized"));
     return response;

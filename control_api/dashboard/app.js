@@ -58,7 +58,8 @@ class Dashboard {
     addEventListener("hashchange", () => this.#show());
     this.session.addEventListener("change", () => this.#sessionChanged());
     this.api.addEventListener("unauthorized", () => this.session.mayRead && this.polls.session.now());
-    for (const event of ["cameras", "workers", "models"]) this.fleet.addEventListener(event, () => this.#showSteps());
+    for (const event of ["cameras", "workers", "models"])
+      this.fleet.addEventListener(event, () => this.#showSteps());
     const dialog = /** @type {HTMLDialogElement} */ (byId("login-dialog"));
     byId("login-place").append(loginForm(this.session, () => {}));
     byId("login-dialog-place").append(loginForm(this.session, () => dialog.close()));
@@ -105,11 +106,14 @@ class Dashboard {
     byId("glance").hidden = page === "login" || page === "try" || !this.session.hasStreams;
     byId("nav").hidden = page === "login";
     for (const link of document.querySelectorAll("[data-page-link]")) {
-      if (/** @type {HTMLElement} */ (link).dataset.pageLink === page) link.setAttribute("aria-current", "page");
+      if (/** @type {HTMLElement} */ (link).dataset.pageLink === page)
+        link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     document.title = `${route.camera && page === "cameras" ? route.camera : TITLES[page]} · framebus`;
-    if (isMove && !isFirst && !route.camera) {
+    if (isMove && page === "login") {
+      /** @type {HTMLElement} */ (byId("login-place").querySelector('[data-role="token"]')).focus();
+    } else if (isMove && !isFirst && !route.camera) {
       window.scrollTo(0, 0);
       byId(`${page}-heading`).focus({ preventScroll: true });
     }
@@ -123,7 +127,8 @@ class Dashboard {
     if (text === this.#steps) return; // what is there may have the focus
     this.#steps = text;
     byId("wall-empty").replaceChildren(...(steps && !hasTiles ? [steps] : []));
-    const forWorkers = steps && this.session.hasStreams && !this.fleet.workers?.length ? [nextSteps(this.fleet, true)] : [];
+    const forWorkers =
+      steps && this.session.hasStreams && !this.fleet.workers?.length ? [nextSteps(this.fleet, true)] : [];
     byId("workers-empty").replaceChildren(...forWorkers.filter((node) => node !== null));
   }
 }

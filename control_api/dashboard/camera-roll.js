@@ -2,6 +2,7 @@ import { meanLatencyMs, sum } from "./fleet.js";
 
 // Longer than anybody waits for a camera that was switched off to come back.
 const FORGOTTEN_MS = 30 * 60_000;
+const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 /**
  * A camera's frames on their way through one model.
@@ -36,19 +37,22 @@ export class CameraRoll {
         heardMs: nowMs,
       });
     }
-    for (const [key, { heardMs }] of this.#cameras) if (nowMs - heardMs > FORGOTTEN_MS) this.#cameras.delete(key);
+    for (const [key, { heardMs }] of this.#cameras)
+      if (nowMs - heardMs > FORGOTTEN_MS) this.#cameras.delete(key);
   }
 
   /** @returns {string[]} the models that any of them goes through */
   get models() {
-    return [...new Set([...this.#cameras.values()].map(({ model }) => model))].sort((a, b) => a.localeCompare(b));
+    return [...new Set([...this.#cameras.values()].map(({ model }) => model))].sort((a, b) =>
+      a.localeCompare(b),
+    );
   }
 
   /** @param {string|null} model a model @returns {Camera[]} its cameras, by name, as people count: cam-2 before cam-10 */
   of(model) {
     return [...this.#cameras.values()]
       .filter((camera) => camera.model === model)
-      .sort((a, b) => a.camera.localeCompare(b.camera, undefined, { numeric: true }) || (a.camera < b.camera ? -1 : 1));
+      .sort((a, b) => byName(a.camera, b.camera) || (a.camera < b.camera ? -1 : 1));
   }
 
   /** Forgets them all. */

@@ -85,6 +85,12 @@ export class Connection {
     }
     this.#said = words;
     const since = banner.querySelector(".banner-since");
-    if (since) say(since, state === "lost" && this.#answeredMs ? `for ${ageWords((Date.now() - this.#answeredMs) / 1_000)}` : "");
+    if (since)
+      say(
+        since,
+        state === "lost" && this.#answeredMs
+          ? `for ${ageWords((Date.now() - this.#answeredMs) / 1_000)}`
+          : "",
+      );
   }
 }

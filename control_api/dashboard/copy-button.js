@@ -10,7 +10,11 @@ const SAID_MS = 1_500;
  * @returns {HTMLElement} the button, and what it says to screen readers
  */
 export function copyButton(text, what) {
-  const button = element("button", { type: "button", class: "button small", "data-role": "copy", "aria-label": `Copy ${what}` }, "Copy");
+  const button = element(
+    "button",
+    { type: "button", class: "button small", "data-role": "copy", "aria-label": `Copy ${what}` },
+    "Copy",
+  );
   const told = element("span", { class: "unseen", role: "status" });
   button.addEventListener("click", async () => {
     const isCopied = await copy(text(), button);

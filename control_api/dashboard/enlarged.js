@@ -6,7 +6,8 @@ import { PictureCanvas } from "./picture-canvas.js";
 import { shownOf } from "./tile.js";
 import { ageWords, clockWords, durationWords, objectsWords, rateWords } from "./words.js";
 
-const LIST_INTERVAL_MS = 500;
+// As often as pictures come, so that the list speaks of the picture beside it.
+const LIST_INTERVAL_MS = 150;
 const SPOKEN_INTERVAL_MS = 5_000;
 const [PREVIOUS, NEXT, CLOSE] = ["M15 5l-7 7 7 7", "M9 5l7 7-7 7", "M6 6l12 12M18 6 6 18"];
 
@@ -27,6 +28,13 @@ export class Enlarged {
     this.clock = clock;
     this.on = on;
     this.dialog = /** @type {HTMLDialogElement} */ (byId("enlarged"));
+    this.canvas = element("canvas", {
+      "data-role": "enlarged-canvas",
+      role: "img",
+      "aria-label": "The camera's picture; its objects are listed beside it",
+    });
+    this.picture = new PictureCanvas(this.canvas);
+    this.json = new JsonView("Message as JSON");
     this.#build();
     this.dialog.addEventListener("close", () => this.#closed());
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
@@ -115,7 +123,6 @@ export class Enlarged {
   #hold(isHeld) {
     this.#isHeld = isHeld;
     say(this.holdButton, isHeld ? "Go on" : "Hold");
-    this.holdButton.setAttribute("aria-pressed", String(isHeld));
     this.tick();
   }
 
@@ -128,9 +135,9 @@ export class Enlarged {
   }
 
   #key(event) {
-    // Inside of the JSON, arrows scroll.
+    // Up and down scroll what is beside the picture, and the JSON scrolls sideways too.
     if (event.altKey || event.ctrlKey || event.metaKey || event.target === this.json.code) return;
-    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;
     event.preventDefault();
     this.on.step(/** @type {-1|1} */ (by));
@@ -138,25 +145,34 @@ export class Enlarged {
 
   #build() {
     const button = (role, label, path, act) =>
-      element("button", { type: "button", class: "button icon", "data-role": role, "aria-label": label, on: { click: act } }, icon(path));
+      element(
+        "button",
+        { type: "button", class: "button icon", "data-role": role, "aria-label": label, on: { click: act } },
+        icon(path),
+      );
     this.heading = element("h2", { id: "enlarged-heading" });
     this.position = element("span", { class: "enlarged-position", "data-role": "position" });
     this.rate = element("span", { class: "enlarged-rate", "data-role": "rate" });
     this.previous = button("previous", "Camera before", PREVIOUS, () => this.on.step(-1));
     this.next = button("next", "Next camera", NEXT, () => this.on.step(1));
+    this.closeButton = button("close", "Close", CLOSE, () => this.dialog.close());
+    this.closeButton.autofocus = true;
     this.holdButton = element(
       "button",
-      { type: "button", class: "button small", "data-role": "hold", "aria-pressed": "false", on: { click: () => this.#hold(!this.#isHeld) } },
+      {
+        type: "button",
+        class: "button small",
+        "data-role": "hold",
+        on: { click: () => this.#hold(!this.#isHeld) },
+      },
       "Hold",
     );
-    this.canvas = element("canvas", { "data-role": "enlarged-canvas", role: "img", "aria-label": "The camera's picture; its objects are listed beside it" });
     this.state = element("p", { class: "enlarged-state", "data-role": "enlarged-state", hidden: true });
     this.age = element("span", { "data-role": "enlarged-age" });
     this.count = element("h3", { "data-role": "object-count" }, "Objects");
     this.list = element("ol", { class: "objects", "data-role": "objects", role: "list" });
     this.facts = element("dl", { class: "facts", "data-role": "facts" });
     this.spoken = element("p", { class: "unseen", role: "status", "data-role": "enlarged-summary" });
-    this.json = new JsonView("Message as JSON");
     this.dialog.append(
       element(
         "div",
@@ -166,15 +182,22 @@ export class Enlarged {
         this.previous,
         this.position,
         this.next,
-        button("close", "Close", CLOSE, () => this.dialog.close()),
+        this.closeButton,
       ),
       element(
         "div",
         { class: "enlarged-body" },
         element("div", { class: "enlarged-screen" }, this.canvas, this.state),
-        element("div", { class: "enlarged-side", tabindex: "0", role: "region", "aria-label": "What is on the picture" }, this.spoken, this.count, this.list, this.facts, this.json.element),
+        element(
+          "div",
+          { class: "enlarged-side", tabindex: "0", role: "region", "aria-label": "What is on the picture" },
+          this.spoken,
+          this.count,
+          this.list,
+          this.facts,
+          this.json.element,
+        ),
       ),
     );
-    this.picture = new PictureCanvas(this.canvas);
   }
 }

@@ -55,7 +55,10 @@ export class Fleet extends EventTarget {
   /** @returns {string[]} models that a topic is read for, on any worker; and those that cameras go through */
   get routedModels() {
     const routed = (this.workers ?? []).flatMap((worker) => worker.models.filter((model) => model.is_routed));
-    const names = [...routed.map((model) => model.name), ...(this.cameras ?? []).map((camera) => camera.model)];
+    const names = [
+      ...routed.map((model) => model.name),
+      ...(this.cameras ?? []).map((camera) => camera.model),
+    ];
     return [...new Set(names)].sort((a, b) => a.localeCompare(b));
   }
 
@@ -97,7 +100,9 @@ export function meanLatencyMs(views) {
   // A camera that has just stopped has a latency and no rate; alone, it is still what is known.
   const weights = known.map((view) => view.frames_per_s);
   const total = sum(weights);
-  const weighted = known.map((view, nth) => Number(view.latency_ms) * (total ? weights[nth] / total : 1 / known.length));
+  const weighted = known.map(
+    (view, nth) => Number(view.latency_ms) * (total ? weights[nth] / total : 1 / known.length),
+  );
   return sum(weighted);
 }
 

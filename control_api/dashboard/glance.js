@@ -14,12 +14,18 @@ import { countWords, durationWords, rateWords } from "./words.js";
 /** @type {Figure[]} */
 const FIGURES = [
   { role: "frames", name: "Frames", unit: "per second", of: (fleet) => fleet.framesPerS, words: rateWords },
-  { role: "latency", name: "Latency", unit: "capture to detections", of: (fleet) => fleet.latencyMs, words: durationWords },
+  {
+    role: "latency",
+    name: "Latency",
+    unit: "from capture",
+    of: (fleet) => fleet.latencyMs,
+    words: durationWords,
+  },
   { role: "lag", name: "Lag", unit: "frames that wait", of: (fleet) => fleet.lagFrames, words: countWords },
   {
     role: "drops",
     name: "Dropped",
-    unit: "frames per second",
+    unit: "per second",
     of: (fleet) => fleet.droppedPerS,
     words: rateWords,
     isBad: (value) => value > 0,
@@ -61,10 +67,11 @@ export class Glance {
     });
     // One answer a second is enough; those of cameras and workers come about as often.
     fleet.addEventListener("cameras", () => this.#update());
+    fleet.addEventListener("workers", () => this.#update(), { once: true });
   }
 
   #update() {
-    if (this.fleet.workers === null) return;
+    if (this.fleet.workers === null || this.fleet.cameras === null || !this.fleet.isKnowing()) return;
     const nowMs = Date.now();
     for (const { figure, value, unit, spark, cell, history } of this.parts) {
       const current = figure.of(this.fleet);

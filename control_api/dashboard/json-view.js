@@ -8,7 +8,13 @@ export class JsonView {
 
   /** @param {string} title what it is */
   constructor(title) {
-    this.code = element("pre", { class: "json", tabindex: "0", role: "region", "aria-label": title, "data-role": "json" });
+    this.code = element("pre", {
+      class: "json",
+      tabindex: "0",
+      role: "region",
+      "aria-label": title,
+      "data-role": "json",
+    });
     this.element = element(
       "details",
       { class: "json-view", "data-role": "json-view", on: { toggle: () => this.#render() } },

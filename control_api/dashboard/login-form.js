@@ -12,7 +12,12 @@ let forms = 0;
  */
 export function loginForm(session, onLogin) {
   const id = `token-${++forms}`;
-  const complaint = element("p", { class: "complaint", role: "alert", id: `${id}-complaint`, "data-role": "login-error" });
+  const complaint = element("p", {
+    class: "complaint",
+    role: "alert",
+    id: `${id}-complaint`,
+    "data-role": "login-error",
+  });
   const input = element("input", {
     id,
     name: "token",
@@ -24,12 +29,22 @@ export function loginForm(session, onLogin) {
     "aria-describedby": `${id}-complaint`,
     "data-role": "token",
   });
-  const submit = element("button", { class: "button primary", type: "submit", "data-role": "login" }, "Log in");
+  const submit = element(
+    "button",
+    { class: "button primary", type: "submit", "data-role": "login" },
+    "Log in",
+  );
   const form = element(
     "form",
     { class: "login", "data-role": "login-form" },
     // Password keepers want a user to keep the password of.
-    element("input", { type: "text", name: "username", value: "framebus", autocomplete: "username", hidden: true }),
+    element("input", {
+      type: "text",
+      name: "username",
+      value: "framebus",
+      autocomplete: "username",
+      hidden: true,
+    }),
     element("label", { for: id }, "Token"),
     element("div", { class: "login-row" }, input, submit),
     complaint,
@@ -50,4 +65,3 @@ export function loginForm(session, onLogin) {
   });
   return form;
 }
-

@@ -60,11 +60,16 @@ export class ModelActions {
     const has = details.state !== "unloaded";
     this.#refused = {};
     const refuse = (role, why) => (this.#refused[role] ??= why);
-    if (!mayChange) for (const { action } of this.buttons) refuse(action.role, "Changing models takes the admin token.");
+    if (!mayChange)
+      for (const { action } of this.buttons) refuse(action.role, "Changing models takes the admin token.");
     if (details.state === "loaded") refuse("load", "");
     if (!has) refuse("reload", "");
     if (!has) refuse("unload", "");
-    if (isRouted) refuse("unload", "Frames of a topic go through this model, so it cannot be unloaded; take it out of the workers' routes first.");
+    if (isRouted)
+      refuse(
+        "unload",
+        "Frames of a topic go through this model, so it cannot be unloaded; take it out of the workers' routes first.",
+      );
     for (const { action, button } of this.buttons) {
       // Not `disabled`: a screen reader should find the button, and why it does nothing.
       button.setAttribute("aria-disabled", String(action.role in this.#refused || this.#isBusy));

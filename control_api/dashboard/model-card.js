@@ -3,7 +3,7 @@ import { ModelActions } from "./model-actions.js";
 import { stateBadge } from "./state-words.js";
 import { Table } from "./table.js";
 import { Thresholds } from "./thresholds.js";
-import { plural, sentence } from "./words.js";
+import { plural } from "./words.js";
 
 /** A model: how it is, what it may be told, and where it runs. */
 export class ModelCard {
@@ -19,7 +19,14 @@ export class ModelCard {
     this.problems = element("ul", { class: "problems", role: "list", "data-role": "problems" });
     this.thresholds = new Thresholds(api, model);
     this.actions = new ModelActions(api, model, changed);
-    this.table = new Table(`Workers that speak of ${model}`, ["Worker", "State", "Engine", "Device", "Precision", "Version"]);
+    this.table = new Table(`Workers that speak of ${model}`, [
+      "Worker",
+      "State",
+      "Engine",
+      "Device",
+      "Precision",
+      "Version",
+    ]);
     this.element = element(
       "article",
       { class: "card", "data-model": model, "aria-labelledby": id },
@@ -83,7 +90,8 @@ export class ModelCard {
       add("Runs otherwise than asked", worker.fallback, name);
     }
     if (!workers.some(([, worker]) => worker.error)) add("Load failed", details.error);
-    if (!workers.some(([, worker]) => worker.config_error)) add("config.json is not in force", details.config_error);
+    if (!workers.some(([, worker]) => worker.config_error))
+      add("config.json is not in force", details.config_error);
     const text = JSON.stringify([...lines]);
     if (this.drawnProblems === text) return;
     this.drawnProblems = text;
@@ -92,9 +100,13 @@ export class ModelCard {
       ...[...lines.values()].map(({ kind, words, where }) => {
         const isGrave = kind === "Load failed";
         const places = where.length ? ` (${where.join(", ")})` : "";
-        return element("li", { class: "problem", "data-grave": String(isGrave) }, element("strong", {}, `${kind}${places}: `), sentence(words));
+        return element(
+          "li",
+          { class: "problem", "data-grave": String(isGrave) },
+          element("strong", {}, `${kind}${places}: `),
+          words,
+        );
       }),
     );
   }
 }
-

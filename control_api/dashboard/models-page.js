@@ -1,6 +1,6 @@
+import { command } from "./command.js";
 import { byId, element, say } from "./element.js";
 import { ModelCard } from "./model-card.js";
-import { nextSteps } from "./next-steps.js";
 import { plural } from "./words.js";
 
 /** All models, those first that something can be seen of. */
@@ -42,10 +42,20 @@ export class ModelsPage {
     });
     const loaded = names.filter((name) => known.details[name].state === "loaded").length;
     say(byId("models-note"), names.length ? `${plural(names.length, "model")}, ${loaded} loaded` : "");
-    byId("models-empty").replaceChildren(...(names.length ? [] : [this.#empty()]));
+    const empty = byId("models-empty");
+    // What is there already may have the focus.
+    if ((names.length === 0) !== empty.hasChildNodes()) {
+      empty.replaceChildren(...(names.length ? [] : [noModels()]));
+    }
   }
+}
 
-  #empty() {
-    return nextSteps(this.fleet, this.session.hasStreams) ?? element("p", { class: "notice" }, "The models directory is empty.");
-  }
+function noModels() {
+  return element(
+    "div",
+    { class: "steps-card", "data-role": "no-models" },
+    element("h2", {}, "The models directory is empty"),
+    element("p", {}, "Put a folder of your own into it, or fetch a sample:"),
+    command("framebus models fetch pedestrian"),
+  );
 }

@@ -1,4 +1,4 @@
-import { copyButton } from "./copy-button.js";
+import { command } from "./command.js";
 import { element } from "./element.js";
 
 /**
@@ -15,7 +15,13 @@ export function nextSteps(fleet, hasStreams) {
   const isLoaded = routed.some((model) => model.state === "loaded");
   const model = routed[0]?.name ?? fleet.models?.models[0] ?? "pedestrian";
   const hasModels = (fleet.models?.models.length ?? 0) > 0;
-  const missing = !fleet.workers.length ? "workers" : !routed.length ? "route" : !isLoaded ? "load" : "cameras";
+  const missing = !fleet.workers.length
+    ? "workers"
+    : !routed.length
+      ? "route"
+      : !isLoaded
+        ? "load"
+        : "cameras";
   const headings = {
     workers: "No worker is running yet",
     route: "Workers are here, and no frames go through a model yet",
@@ -34,7 +40,10 @@ export function nextSteps(fleet, hasStreams) {
       isDone: routed.length > 0,
     },
     {
-      words: routed.length && !isLoaded ? "Wait until the model is loaded; the page Models says what holds it up" : "The model is loaded on a worker",
+      words:
+        routed.length && !isLoaded
+          ? "Wait until the model is loaded; the page Models says what holds it up"
+          : "The model is loaded on a worker",
       commands: [],
       isDone: isLoaded,
     },
@@ -49,7 +58,11 @@ export function nextSteps(fleet, hasStreams) {
     "div",
     { class: "steps-card", "data-role": "next-steps", "data-missing": missing },
     element("h2", {}, headings[missing]),
-    element("ol", { class: "steps", role: "list" }, ...steps.map((step, nth) => item(step, nth, nth === current))),
+    element(
+      "ol",
+      { class: "steps", role: "list" },
+      ...steps.map((step, nth) => item(step, nth, nth === current)),
+    ),
     element("p", { class: "hint" }, "This page notices by itself when something starts."),
   );
 }
@@ -60,13 +73,14 @@ function item({ words, commands, isDone }, nth, isCurrent) {
     "li",
     { class: "step", "data-state": state, "aria-current": isCurrent ? "step" : null },
     element("span", { class: "step-mark", "aria-hidden": "true" }, isDone ? "✓" : String(nth + 1)),
-    element("p", { class: "step-words" }, words, element("span", { class: "step-state" }, isDone ? "done" : isCurrent ? "next" : "then")),
+    element(
+      "p",
+      { class: "step-words" },
+      words,
+      element("span", { class: "step-state" }, isDone ? "done" : isCurrent ? "next" : "then"),
+    ),
     ...(isDone ? [] : commands.map(command)),
   );
-}
-
-function command(line) {
-  return element("div", { class: "command" }, element("code", {}, line), copyButton(() => line, line));
 }
 
 function withoutStreams() {

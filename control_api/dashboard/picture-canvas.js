@@ -33,7 +33,9 @@ export class PictureCanvas {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
-    this.observer = new ResizeObserver(([{ contentRect }]) => this.#resize(contentRect.width, contentRect.height));
+    this.observer = new ResizeObserver(([{ contentRect }]) =>
+      this.#resize(contentRect.width, contentRect.height),
+    );
     this.observer.observe(canvas);
   }
 
@@ -93,7 +95,8 @@ export class PictureCanvas {
     const [width, height] = [Math.round(this.#widthPx * ratio), Math.round(this.#heightPx * ratio)];
     if (!width || !height) return;
     // Setting the size clears the canvas and takes new memory, so only where it changed.
-    if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
+    if (this.canvas.width !== width || this.canvas.height !== height)
+      [this.canvas.width, this.canvas.height] = [width, height];
     const { context, canvas } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#0b0e13";

@@ -21,7 +21,10 @@ export function currentRoute() {
  * @returns {string} the address's hash
  */
 export function hashOf(page, model = null, camera = null) {
-  return `#${[page, model, camera].filter((part) => part !== null).map(encodeURIComponent).join("/")}`;
+  return `#${[page, model, camera]
+    .filter((part) => part !== null)
+    .map(encodeURIComponent)
+    .join("/")}`;
 }
 
 function decoded(part) {

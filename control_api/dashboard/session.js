@@ -38,7 +38,8 @@ export class Session extends EventTarget {
     this.isOpen = data.is_open;
     this.hasStreams = data.has_streams;
     this.grafanaUrl = data.grafana_url;
-    if (before !== JSON.stringify([this.scope, this.isOpen, this.hasStreams, this.grafanaUrl])) this.#changed();
+    if (before !== JSON.stringify([this.scope, this.isOpen, this.hasStreams, this.grafanaUrl]))
+      this.#changed();
   }
 
   /**
@@ -61,13 +62,15 @@ export class Session extends EventTarget {
   }
 
   #changed() {
-    const isLoggedIn = this.scope === "admin" ? !this.isOpen : this.scope === "read" && preference(LOGGED_IN) !== null;
+    const isLoggedIn =
+      this.scope === "admin" ? !this.isOpen : this.scope === "read" && preference(LOGGED_IN) !== null;
     byId("scope-note").hidden = this.scope !== "read";
     byId("login-open").hidden = this.scope !== "read";
     byId("logout").hidden = !isLoggedIn;
-    const grafana = byId("grafana");
-    grafana.hidden = !this.grafanaUrl;
-    if (this.grafanaUrl) grafana.href = this.grafanaUrl;
+    for (const link of [byId("grafana"), byId("grafana-foot")]) {
+      link.hidden = !this.grafanaUrl;
+      if (this.grafanaUrl) link.href = this.grafanaUrl;
+    }
     say(byId("login-open"), isLoggedIn ? "Log in as admin" : "Log in");
     this.dispatchEvent(new Event("change"));
   }

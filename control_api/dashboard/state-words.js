@@ -15,5 +15,10 @@ export function stateWords(state) {
  * @returns {HTMLElement} the badge
  */
 export function stateBadge(state, words = stateWords(state)) {
-  return element("span", { class: "badge", "data-state": state, "data-role": "state" }, element("span", { class: "badge-mark", "aria-hidden": "true" }), words);
+  return element(
+    "span",
+    { class: "badge", "data-state": state, "data-role": "state" },
+    element("span", { class: "badge-mark", "aria-hidden": "true" }),
+    words,
+  );
 }

@@ -27,7 +27,12 @@ export class Table {
    * @param {{key: string, cells: (string|Node)[]}[]} rows in order; `key` becomes `data-key`
    */
   show(rows) {
-    const text = JSON.stringify(rows.map(({ key, cells }) => [key, cells.map((cell) => (typeof cell === "string" ? cell : cell.textContent))]));
+    const text = JSON.stringify(
+      rows.map(({ key, cells }) => [
+        key,
+        cells.map((cell) => (typeof cell === "string" ? cell : cell.textContent)),
+      ]),
+    );
     if (text === this.#drawn) return;
     this.#drawn = text;
     this.body.replaceChildren(

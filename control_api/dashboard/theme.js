@@ -14,7 +14,10 @@ const SCHEMES = [
 /** Lets the viewer choose between light, dark, and what the system says. early-theme.js puts the choice in force. */
 export function offerThemes() {
   const button = byId("theme");
-  let chosen = Math.max(0, SCHEMES.findIndex(({ name }) => name === preference("theme")));
+  let chosen = Math.max(
+    0,
+    SCHEMES.findIndex(({ name }) => name === preference("theme")),
+  );
   const show = () => {
     const { name, words, path } = SCHEMES[chosen];
     if (name === "auto") delete document.documentElement.dataset.theme;

@@ -10,8 +10,22 @@ let made = 0;
 
 /** @type {Kind[]} */
 export const THRESHOLDS = [
-  { name: "confidence", title: "Confidence", hint: "lowest score that counts, in percent", min: 0, max: 100, unit: "%" },
-  { name: "predictions", title: "Predictions", hint: "at most so many objects per frame, best first", min: 1, max: 100, unit: "" },
+  {
+    name: "confidence",
+    title: "Confidence",
+    hint: "lowest score that counts, in percent",
+    min: 0,
+    max: 100,
+    unit: "%",
+  },
+  {
+    name: "predictions",
+    title: "Predictions",
+    hint: "objects per frame at most, best first",
+    min: 1,
+    max: 100,
+    unit: "",
+  },
 ];
 
 /** The control of one threshold. */
@@ -24,7 +38,12 @@ export class Threshold {
   constructor(kind, model, change) {
     this.kind = kind;
     const id = `threshold-${++made}`;
-    const common = { min: kind.min, max: kind.max, "data-threshold": kind.name, "aria-describedby": `${id}-hint ${id}-force` };
+    const common = {
+      min: kind.min,
+      max: kind.max,
+      "data-threshold": kind.name,
+      "aria-describedby": `${id}-hint ${id}-force`,
+    };
     this.slider = element("input", { ...common, type: "range", step: 1, id, "data-role": "slider" });
     this.number = element("input", {
       ...common,
@@ -38,7 +57,13 @@ export class Threshold {
     this.badge = element("span", { class: "tag", "data-role": "overridden", hidden: true }, "overridden");
     this.back = element(
       "button",
-      { type: "button", class: "button small", "data-role": "back", "aria-label": `${kind.title} of ${model}: back to config.json`, on: { click: () => change(null) } },
+      {
+        type: "button",
+        class: "button small",
+        "data-role": "back",
+        "aria-label": `${kind.title} of ${model}: back to config.json`,
+        on: { click: () => change(null) },
+      },
       "Back to config.json",
     );
     this.element = element(
@@ -47,11 +72,19 @@ export class Threshold {
       element("label", { for: id }, kind.title),
       element("span", { class: "threshold-hint", id: `${id}-hint` }, kind.hint),
       this.slider,
-      element("span", { class: "threshold-number" }, this.number, element("span", { "aria-hidden": "true" }, kind.unit)),
+      element(
+        "span",
+        { class: "threshold-number" },
+        this.number,
+        element("span", { "aria-hidden": "true" }, kind.unit),
+      ),
       element("span", { class: "threshold-foot" }, this.inForce, this.badge, this.back),
     );
     this.slider.addEventListener("input", () => this.#changed(this.slider, change));
-    this.number.addEventListener("input", () => this.number.value !== "" && this.number.checkValidity() && this.#changed(this.number, change));
+    this.number.addEventListener(
+      "input",
+      () => this.number.value !== "" && this.number.checkValidity() && this.#changed(this.number, change),
+    );
     this.number.addEventListener("change", () => this.number.reportValidity());
   }
 
@@ -70,7 +103,8 @@ export class Threshold {
     this.number.max = String(Math.max(this.kind.max, value));
     if (!isSettled) return;
     this.slider.value = String(value);
-    if (document.activeElement !== this.number || this.number.checkValidity()) this.number.value = String(Number(value.toFixed(2)));
+    if (document.activeElement !== this.number || this.number.checkValidity())
+      this.number.value = String(Number(value.toFixed(2)));
     this.#fill();
   }
 

@@ -12,6 +12,7 @@ export class Thresholds {
   /** @type {Record<string, number|null>} what is to be sent next */
   #pending = {};
   #settledMs = 0;
+  /** @type {any} */
   #details = null;
   #pace = new Pace(INTERVAL_MS, () => this.#send());
 
@@ -19,7 +20,9 @@ export class Thresholds {
   constructor(api, model) {
     this.api = api;
     this.model = model;
-    this.controls = THRESHOLDS.map((kind) => new Threshold(kind, model, (value) => this.#change(kind.name, value)));
+    this.controls = THRESHOLDS.map(
+      (kind) => new Threshold(kind, model, (value) => this.#change(kind.name, value)),
+    );
     this.complaint = element("p", { class: "complaint", role: "alert", "data-role": "config-complaint" });
     this.told = element("p", { class: "told", role: "status", "data-role": "config-told" });
     this.element = element(
@@ -44,13 +47,13 @@ export class Thresholds {
     for (const control of this.controls) control.allow(mayChange);
     if (details.thresholds === null || askedMs < this.#settledMs) return;
     this.#details = details;
-    this.#show();
+    this.#show(!this.#pace.isBusy);
   }
 
-  #show() {
+  #show(isSettled) {
     const { thresholds, overridden } = this.#details;
     for (const control of this.controls) {
-      control.show(thresholds[control.kind.name], overridden.includes(control.kind.name), !this.#pace.isBusy);
+      control.show(thresholds[control.kind.name], overridden.includes(control.kind.name), isSettled);
     }
   }
 
@@ -66,7 +69,10 @@ export class Thresholds {
     if (!Object.keys(changes).length) return;
     this.element.setAttribute("aria-busy", "true");
     try {
-      const config = await this.api.send(`${modelPath(this.model)}/config`, { method: "PATCH", json: changes });
+      const config = await this.api.send(`${modelPath(this.model)}/config`, {
+        method: "PATCH",
+        json: changes,
+      });
       this.#settledMs = performance.now();
       const { confidence, predictions, overridden } = config;
       this.#details = { ...this.#details, thresholds: { confidence, predictions }, overridden };
@@ -78,13 +84,7 @@ export class Thresholds {
     if (Object.keys(this.#pending).length) return; // the viewer has moved on
     this.element.removeAttribute("aria-busy");
     if (!this.complaint.textContent) say(this.told, "In force on every worker that has the model.");
-    queueMicrotask(() => this.#settle());
-  }
-
-  // Once the last value is answered, the controls show what is in force, as a refused change is not.
-  #settle() {
-    const { thresholds, overridden } = this.#details;
-    if (Object.keys(this.#pending).length) return;
-    for (const control of this.controls) control.show(thresholds[control.kind.name], overridden.includes(control.kind.name), true);
+    // Now the controls show what is in force, as a refused change is not.
+    this.#show(true);
   }
 }

@@ -24,13 +24,26 @@ export class Tile {
     this.camera = camera;
     this.clock = clock;
     const id = `tile-${++tiles}`;
-    this.canvas = element("canvas", { class: "tile-canvas", "data-role": "canvas", "data-camera": camera.camera });
+    this.canvas = element("canvas", {
+      class: "tile-canvas",
+      "data-role": "canvas",
+      "data-camera": camera.camera,
+    });
     this.age = element("span", { class: "tile-age", "data-role": "age", hidden: true });
     this.state = element("span", { class: "tile-state", "data-role": "state", id: `${id}-state` });
     this.summary = element("span", { class: "tile-summary", id: `${id}-summary`, "data-role": "summary" });
     this.figures = element("span", { class: "tile-figures", id: `${id}-figures`, "data-role": "figures" });
-    this.drops = element("span", { class: "tile-drops", id: `${id}-drops`, "data-role": "drops", hidden: true });
-    const name = element("span", { class: "tile-name", id: `${id}-name`, title: camera.camera }, camera.camera);
+    this.drops = element("span", {
+      class: "tile-drops",
+      id: `${id}-drops`,
+      "data-role": "drops",
+      hidden: true,
+    });
+    const name = element(
+      "span",
+      { class: "tile-name", id: `${id}-name`, title: camera.camera },
+      camera.camera,
+    );
     this.button = element(
       "button",
       {
@@ -99,7 +112,8 @@ export class Tile {
   }
 
   #state() {
-    if (!this.camera.isSending) return ["silent", `Silent for ${ageWords(this.clock.ageS(this.camera.lastFrameAt))}`];
+    if (!this.camera.isSending)
+      return ["silent", `Silent for ${ageWords(this.clock.ageS(this.camera.lastFrameAt))}`];
     if (this.frame === null) return ["waiting", "Waiting for a picture"];
     if (this.frame.picture === null) return ["missing", "The picture is no longer kept"];
     if (this.canvas.dataset.picture === "broken") return ["broken", "This browser cannot show the picture"];

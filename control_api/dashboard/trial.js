@@ -11,7 +11,7 @@ const UPLOAD = "M12 15V4M7.5 8.5 12 4l4.5 4.5M4 15v3.5A1.5 1.5 0 0 0 5.5 20h13a1
 
 /** Tries a picture of the viewer's on a model. */
 export class Trial {
-  /** @type {File|Blob|null} */
+  /** @type {File|null} */
   #file = null;
   #runs = 0;
 
@@ -22,13 +22,23 @@ export class Trial {
   constructor(api, fleet) {
     this.api = api;
     this.fleet = fleet;
+    this.canvas = element("canvas", {
+      "data-role": "trial-canvas",
+      role: "img",
+      "aria-label": "The picture",
+    });
+    this.picture = new PictureCanvas(this.canvas);
+    this.json = new JsonView("Answer as JSON");
     this.#build();
     fleet.addEventListener("models", () => this.#offerModels());
   }
 
   #offerModels() {
     const { models, details } = this.fleet.models ?? { models: [], details: {} };
-    const options = models.map((name) => [name, details[name].state === "loaded" ? name : `${name} (not loaded)`]);
+    const options = models.map((name) => [
+      name,
+      details[name].state === "loaded" ? name : `${name} (not loaded)`,
+    ]);
     const text = JSON.stringify(options);
     if (this.drawnModels === text) return;
     this.drawnModels = text;
@@ -48,13 +58,14 @@ export class Trial {
   async #run() {
     const [file, model, run] = [this.#file, this.model.value, ++this.#runs];
     if (!file) return;
-    if (!model) return this.#complain("There is no model to try it on; put one into the models directory first.");
+    if (!model)
+      return this.#complain("There is no model to try it on; put one into the models directory first.");
     this.element.dataset.state = "asking";
     this.element.setAttribute("aria-busy", "true");
     say(this.complaint, "");
-    say(this.status, `${file.name ?? "The pasted picture"}: asking ${model}…`);
+    say(this.status, `${file.name}: asking ${model}…`);
     const form = new FormData();
-    form.append("input_data", file, file.name ?? "pasted");
+    form.append("input_data", file);
     const beganMs = performance.now();
     try {
       const data = await this.api.send(`${modelPath(model)}/predict`, { form, timeoutMs: TIMEOUT_MS });
@@ -85,7 +96,7 @@ export class Trial {
     this.screen.hidden = image === null;
     if (image) {
       this.screen.style.aspectRatio = `${image.width} / ${image.height}`;
-      this.canvas.setAttribute("aria-label", `${file.name ?? "Pasted picture"}: ${objectsWords(objects)}`);
+      this.canvas.setAttribute("aria-label", `${file.name}: ${objectsWords(objects)}`);
       await this.picture.show({ place: null, picture: file, image, objects });
     }
     listObjects(this.list, objects);
@@ -103,7 +114,13 @@ export class Trial {
 
   #build() {
     this.element = byId("trial");
-    this.input = element("input", { type: "file", id: "trial-file", accept: "image/jpeg,image/png,image/webp", class: "unseen", "data-role": "file" });
+    this.input = element("input", {
+      type: "file",
+      id: "trial-file",
+      accept: "image/jpeg,image/png,image/webp",
+      class: "unseen",
+      "data-role": "file",
+    });
     const zone = element(
       "label",
       { class: "drop", for: "trial-file", "data-role": "drop" },
@@ -112,22 +129,39 @@ export class Trial {
       element("span", {}, "or drop it anywhere here, or paste it. JPEG, PNG or WebP."),
     );
     this.model = element("select", { id: "trial-model", "data-role": "trial-model" });
-    this.again = element("button", { type: "button", class: "button", "data-role": "again", hidden: true, on: { click: () => this.#run() } }, "Ask again");
+    this.again = element(
+      "button",
+      {
+        type: "button",
+        class: "button",
+        "data-role": "again",
+        hidden: true,
+        on: { click: () => this.#run() },
+      },
+      "Ask again",
+    );
     this.status = element("p", { class: "trial-status", role: "status", "data-role": "trial-status" });
     this.complaint = element("p", { class: "complaint", role: "alert", "data-role": "trial-complaint" });
-    this.canvas = element("canvas", { "data-role": "trial-canvas", role: "img", "aria-label": "The picture" });
     this.screen = element("div", { class: "trial-screen" }, this.canvas);
     this.list = element("ol", { class: "objects", "data-role": "trial-objects", role: "list" });
-    this.json = new JsonView("Answer as JSON");
     this.result = element(
       "div",
       { class: "trial-result", hidden: true, "data-role": "trial-result" },
       this.screen,
       element("div", { class: "trial-side" }, element("h2", {}, "Objects"), this.list, this.json.element),
     );
-    const form = element("div", { class: "trial-form" }, element("label", { class: "field" }, "Model", this.model), this.again);
-    this.element.append(element("div", { class: "trial-ask" }, this.input, zone, form), this.status, this.complaint, this.result);
-    this.picture = new PictureCanvas(this.canvas);
+    const form = element(
+      "div",
+      { class: "trial-form" },
+      element("label", { class: "field" }, "Model", this.model),
+      this.again,
+    );
+    this.element.append(
+      element("div", { class: "trial-ask" }, this.input, zone, form),
+      this.status,
+      this.complaint,
+      this.result,
+    );
     this.#listen(zone);
   }
 
@@ -145,7 +179,10 @@ export class Trial {
       event.preventDefault();
       zone.classList.add("is-over");
     });
-    page.addEventListener("dragleave", (event) => page.contains(event.relatedTarget) || zone.classList.remove("is-over"));
+    page.addEventListener(
+      "dragleave",
+      (event) => page.contains(event.relatedTarget) || zone.classList.remove("is-over"),
+    );
     page.addEventListener("drop", (event) => {
       event.preventDefault();
       zone.classList.remove("is-over");

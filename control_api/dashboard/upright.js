@@ -3,7 +3,7 @@ const JPEG = [0xff, 0xd8];
 const APP1 = 0xe1;
 const EXIF = "Exif\0\0";
 // Segments before the picture itself are small; EXIF comes among the first.
-const HEAD_BYTES = 256 * 1024;
+const HEAD_BYTES = 64 * 1024;
 
 /**
  * @param {Blob} blob a picture's file

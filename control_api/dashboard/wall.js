@@ -75,7 +75,8 @@ export class Wall {
     const silent = cameras.filter(({ isSending }) => !isSending).length;
     const words = cameras.length ? plural(cameras.length, "camera") : "";
     say(byId("wall-note"), silent ? `${words}, ${silent} silent` : words);
-    byId("wall").dataset.crowd = cameras.length <= 1 ? "1" : cameras.length <= 4 ? "4" : cameras.length <= 9 ? "9" : "many";
+    byId("wall").dataset.crowd =
+      cameras.length <= 1 ? "1" : cameras.length <= 4 ? "4" : cameras.length <= 9 ? "9" : "many";
     byId("tile-size-field").hidden = cameras.length === 0;
     this.#enlarge();
     this.feed.look();
@@ -112,6 +113,7 @@ export class Wall {
   }
 
   #remove(name, tile) {
+    if (this.enlarged.tile === tile) this.enlarged.close();
     this.observer.unobserve(tile.element);
     this.#seen.delete(tile);
     this.#tiles.delete(name);
@@ -149,7 +151,10 @@ export class Wall {
     // An answer is bounded, and begins with what is named first: here what was drawn longest ago.
     tiles.sort((one, other) => (one.canvas.dataset.paintedAt ?? 0) - (other.canvas.dataset.paintedAt ?? 0));
     tiles.length = Math.min(tiles.length, MOST_WATCHED);
-    return { model: this.#model, cameras: Object.fromEntries(tiles.map((tile) => [tile.camera.camera, tile.place])) };
+    return {
+      model: this.#model,
+      cameras: Object.fromEntries(tiles.map((tile) => [tile.camera.camera, tile.place])),
+    };
   }
 
   async #draw(model, frames) {

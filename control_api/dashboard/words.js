@@ -13,6 +13,7 @@ export function countWords(count) {
 export function rateWords(perS) {
   if (perS === null || perS === undefined) return NONE;
   if (perS === 0) return "0";
+  if (perS < 0.05) return "< 0.1";
   return perS < 100 ? tenths.format(perS) : whole.format(perS);
 }
 
@@ -67,7 +68,7 @@ export function clockWords(time) {
 
 /** @param {number|string} time milliseconds since 1970, or RFC 3339 @returns {string} date and time here */
 export function dateWords(time) {
-  return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
 /** @param {string} words an error of the API @returns {string} the same as a sentence */

@@ -16,11 +16,16 @@ class WorkerCard {
     this.element = element(
       "article",
       { class: "card", "data-worker": id, "aria-labelledby": `worker-${id}` },
-      element("div", { class: "card-head" }, element("h2", { id: `worker-${id}`, class: "mono" }, id), this.state),
+      element(
+        "div",
+        { class: "card-head" },
+        element("h2", { id: `worker-${id}`, class: "mono" }, id),
+        this.state,
+      ),
       this.facts,
       this.table.element,
     );
-    this.values = ["Address", "Running", "Last heard", "Waiting predictions", "Cameras"].map((name) => {
+    this.values = ["Address", "Running since", "Last heard", "Waiting predictions", "Cameras"].map((name) => {
       const value = element("dd", { "data-fact": name.toLowerCase().replaceAll(" ", "-") });
       this.facts.append(element("div", {}, element("dt", {}, name), value));
       return value;
@@ -30,12 +35,13 @@ class WorkerCard {
   /** @param {any} worker what it says of itself @param {number} cameras how many it serves @param {number} nowMs by the server */
   update(worker, cameras, nowMs) {
     const state = worker.is_ready ? "ready" : "not-ready";
-    if (this.element.dataset.state !== state) this.state.replaceChildren(stateBadge(state, worker.is_ready ? "Ready" : "Not ready"));
+    if (this.element.dataset.state !== state)
+      this.state.replaceChildren(stateBadge(state, worker.is_ready ? "Ready" : "Not ready"));
     this.element.dataset.state = state;
     const [address, running, heard, waiting, seen] = this.values;
     say(address, worker.address);
-    say(running, ageWords((nowMs - Date.parse(worker.started_at)) / 1_000));
-    running.title = `since ${dateWords(worker.started_at)}`;
+    const age = ageWords((nowMs - Date.parse(worker.started_at)) / 1_000);
+    say(running, `${dateWords(worker.started_at)} (${age})`);
     say(heard, `${worker.heard_s_ago.toFixed(1)} s ago`);
     heard.classList.toggle("is-late", worker.heard_s_ago > LATE_S);
     say(waiting, countWords(worker.waiting_predictions));
@@ -86,6 +92,9 @@ export class WorkersPage {
       if (list.children[nth] !== card.element) list.insertBefore(card.element, list.children[nth] ?? null);
     });
     const notReady = workers.filter(({ is_ready }) => !is_ready).length;
-    say(byId("workers-note"), workers.length ? `${plural(workers.length, "worker")}${notReady ? `, ${notReady} not ready` : ""}` : "");
+    say(
+      byId("workers-note"),
+      workers.length ? `${plural(workers.length, "worker")}${notReady ? `, ${notReady} not ready` : ""}` : "",
+    );
   }
 }
