@@ -32,6 +32,13 @@ NOT_RUN = (
     NotRun(
         "needs two GPUs; tests/e2e/test_devices.py runs several workers", ["framebus consume --devices 0,1"]
     ),
+    NotRun("tests/e2e/test_monitoring.py runs Prometheus with these files", ["prometheus"]),
+    NotRun("installs from the internet; it is installed here", ["pip install 'framebus[tracing]'"]),
+    NotRun(
+        "tests/e2e/test_other_clients.py runs these, with the tools that are there",
+        ["pip install kafka-python", "pip install confluent-kafka", "java -cp", "npm install"],
+        ["docs/how-to/publish-and-subscribe.md"],
+    ),
     NotRun("needs docker, GPUs, and an image of one's own", ["docker run"]),
     NotRun("Kafka's own scripts are not among what framebus fetches", ["kafka-configs", "kafka-topics"]),
     NotRun(
@@ -98,6 +105,12 @@ BEFORE: Mapping[str, Sequence[str]] = {
         "framebus consume --model pedestrian",
     ),
     "docs/how-to/tune.md": ("framebus topics create --model pedestrian",),
+    "docs/replay.md": (
+        "framebus topics create --model pedestrian",
+        "framebus consume --model pedestrian",
+        "framebus produce --camera gate=yard.mp4 --loop",
+        "timeout 60 framebus tail --model pedestrian --count 1",
+    ),
     "docs/rest.md": ("framebus topics create --model pedestrian",),
     "docs/wire-format.md": ("framebus topics create --model pedestrian",),
 }

@@ -86,7 +86,7 @@ def unknown(words: list[str]) -> str | None:
     """The first word that is no command or option, or None."""
     command: Any = get_command(app)
     for word in words:
-        if word.startswith("-"):
+        if word.startswith("-") and word != "-":  # which is standard output
             options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
             if word.partition("=")[0].rstrip(",") not in options | {"--help"}:
                 return word
