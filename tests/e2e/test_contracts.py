@@ -16,9 +16,8 @@ import pytest
 from framebus import wire
 from framebus.bus import OutgoingRecord
 from framebus.bus.kafka import KafkaProducer
-from framebus.environment import load_settings
 from framebus.frames import EncodedFrame, TraceContext
-from framebus.local_broker import LocalBroker, why_no_apache
+from framebus.local_broker import LocalBroker
 from framebus.settings import KafkaSettings
 from tests.contracts import (
     Message,
@@ -105,13 +104,9 @@ class Programs(RestInstallation):
 
 
 @pytest.fixture(scope="module")
-def published(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
+def published(apache: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     """What stood on each channel's topic after programs had done all that makes them publish."""
-    kind = "tansu" if why_no_apache(load_settings()) else "apache"
-    broker: LocalBroker = request.getfixturevalue(kind)
-    with Programs(broker.bootstrap_servers, tmp_path_factory.mktemp("contracts")) as programs:
+    with Programs(apache.bootstrap_servers, tmp_path_factory.mktemp("contracts")) as programs:
         worker, api = programs.deadly(), programs.api()
         worker.until_ready()
         api.until_workers(worker)
