@@ -26,6 +26,11 @@ NOT_RUN = (
     NotRun(
         "installs from the internet; tests/e2e/test_wheel.py installs the wheel", ["pip install '.[cpu]'"]
     ),
+    NotRun(
+        "a quick model is in its place; on models/README.md and docs/tutorial.md it is run",
+        ["framebus models fetch pedestrian"],
+        ["README.md"],
+    ),
     NotRun("takes two hours; tests/integration/test_chaos.py runs a short form", ["make chaos"]),
     NotRun("tests/integration/test_chaos.py runs it, from the checkout", ["python -m tests.chaos"]),
     NotRun("takes minutes; tests/e2e/test_bench_stream.py runs a short form", ["framebus bench"]),

@@ -36,6 +36,8 @@ def kafka() -> Iterator[LocalBroker]:
         yield broker
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(map(is_run, commands_of(page)))], ids=lambda page: page
 )
