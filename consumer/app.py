@@ -58,8 +58,9 @@ class Consumer:
         self._settings = settings
         self._bus = bus
         self._routes = routes
-        self._registry = CollectorRegistry()
-        self._metrics = ConsumerMetrics(self._registry, settings.consumer.metrics_cameras)
+        self.registry = CollectorRegistry()
+        """What it measures; on its own HTTP port, too."""
+        self._metrics = ConsumerMetrics(self.registry, settings.consumer.metrics_cameras)
         self._models = Models(settings, self._metrics, engine_name=engine_name)
         self._predictions = Predictions(settings.consumer, self._models.serving)
         self.predictions = InProcessPredictions(self._predictions, self._metrics)
@@ -83,7 +84,7 @@ class Consumer:
         self._tracing = start_tracing(self._settings.tracing, "consumer")
         http = HttpServer(
             health_app(
-                self._registry,
+                self.registry,
                 alive=self._not_alive,
                 ready=self._not_ready,
                 routes=prediction_routes(self._settings, self._predictions, self._metrics, self._tracing),

@@ -158,7 +158,9 @@ class Models:
     def _add(self, name: str, *, is_routed: bool) -> WorkerModel:
         if name not in self._models:
             folder = self._repository.directory / name
-            model = self._models[name] = WorkerModel(name, folder, self._metrics, is_routed=is_routed)
+            model = self._models[name] = WorkerModel(
+                name, folder, self._metrics, is_routed=is_routed, engine_name=self._engine_name
+            )
             model.override(self._desired.overrides.get(name, Overrides()))
         return self._models[name]
 

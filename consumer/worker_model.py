@@ -31,6 +31,7 @@ class WorkerModel:
         folder: Where its files are.
         metrics: The consumer's.
         is_routed: It runs in a pipeline; else it gets an engine stage of its own, for one-off predictions.
+        engine_name: Wins over the engine that config.json names, for as long as the process lives.
 
     Attributes:
         generation: The highest load that was carried out, well or not.
@@ -41,7 +42,15 @@ class WorkerModel:
         load_bytes: Memory that loading it took, as far as that was measured.
     """
 
-    def __init__(self, name: str, folder: Path, metrics: ConsumerMetrics, *, is_routed: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        metrics: ConsumerMetrics,
+        *,
+        is_routed: bool,
+        engine_name: str | None = None,
+    ) -> None:
         self.name = name
         self.is_routed = is_routed
         self.generation = 0
@@ -51,6 +60,7 @@ class WorkerModel:
         self.inference: Inference | None = None
         self.load_bytes = 0
         self._folder = folder
+        self._engine = {} if engine_name is None else {"inference_engine_name": engine_name}
         self._metrics = metrics
         self._stages = Stages(name, self._engine_failed)
         # Guards what is in force: commands and config.json come on one thread, loads on another.
@@ -147,6 +157,7 @@ class WorkerModel:
             thresholds = host.in_force.thresholds
             shown = {
                 **config.model_dump(exclude_unset=True),
+                **self._engine,
                 "confidence": thresholds.confidence,
                 "predictions": thresholds.predictions,
             }
@@ -158,7 +169,7 @@ class WorkerModel:
             error=self.error,
             is_routed=self.is_routed,
             config=shown,
-            overridden=tuple(overrides.model_dump(exclude_none=True)),
+            overridden=(*self._engine, *overrides.model_dump(exclude_none=True)),
             config_error=self._config_error,
             device=None if host is None else host.device,
             engine=None if report is None else report.engine,

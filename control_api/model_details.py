@@ -28,13 +28,16 @@ class ModelViews:
     def config(self, model: str) -> dict[str, Any]:
         """A model's config.json as it is in force, and `overridden`: which keys do not come from the file.
 
+        Where the file as it is now is not in force, `config_error` says why.
+
         Raises:
             ModelNotFoundError: There is no such model any more.
             ModelError: No worker has it, and its config.json is wrong.
         """
         serving = self._serving(model)
         if serving is not None and serving.config is not None:
-            return {**serving.config, "overridden": list(serving.overridden)}
+            error = {"config_error": serving.config_error} if serving.config_error else {}
+            return {**serving.config, "overridden": list(serving.overridden), **error}
         overrides = self._desired.overrides(model).model_dump(exclude_none=True)
         config = self._models.config(model).model_dump(exclude_none=True)
         return {**config, **overrides, "overridden": list(overrides)}

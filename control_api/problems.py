@@ -188,6 +188,8 @@ def answer_problems(app: FastAPI, *, legacy_status: bool) -> None:
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
         problem = as_problem(error)
+        if isinstance(error, RequestValidationError) and _is_no_json(request, error):
+            problem = InvalidFormError("the body is read as JSON with `Content-Type: application/json` only")
         request.scope[PROBLEM_SCOPE_KEY] = str(problem)
         status = 200 if legacy_status and not problem.is_new else problem.status
         return JSONResponse(failure(str(problem)), status, dict(problem.headers))
@@ -210,6 +212,12 @@ def answer_problems(app: FastAPI, *, legacy_status: bool) -> None:
         app.add_exception_handler(kind, answer)
     # No such path, or not with this method.
     app.add_exception_handler(HTTPException, answer_router)
+
+
+def _is_no_json(request: Request, error: RequestValidationError) -> bool:
+    is_json = request.headers.get("content-type", "").partition(";")[0].endswith("json")
+    complaint = error.errors()[0]
+    return not is_json and complaint["loc"] == ("body",) and complaint["type"] != "missing"
 
 
 def _first_complaint(error: RequestValidationError) -> str:

@@ -187,7 +187,10 @@ class ModelConfigInForce(BaseModel):
     inference_engine_name: str
     confidence: float
     predictions: int
-    overridden: list[str] = Field(description="set by PATCH, and not by config.json")
+    overridden: list[str] = Field(description="set by PATCH or on the command line, and not by config.json")
+    config_error: str | None = Field(
+        None, description="why config.json as it is now is not in force; left out if it is"
+    )
 
 
 class ConfigPatch(BaseModel):

@@ -24,13 +24,19 @@ PLENTY = 2**50
 class ModelWorker:
     """The models of a worker, and what is desired of them."""
 
-    def __init__(self, obedient: ObedientModels, available_bytes: Callable[[], int] = lambda: PLENTY) -> None:
+    def __init__(
+        self,
+        obedient: ObedientModels,
+        available_bytes: Callable[[], int] = lambda: PLENTY,
+        engine_name: str | None = None,
+    ) -> None:
         self.obedient = obedient
         self.registry = CollectorRegistry()
         self.models = Models(
             obedient.settings(),
             ConsumerMetrics(self.registry, max_cameras=10),
             available_bytes=available_bytes,
+            engine_name=engine_name,
         )
         self.failures: list[BaseException] = []
         self.desired = DesiredState()

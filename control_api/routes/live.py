@@ -55,6 +55,8 @@ async def live(body: LiveRequest, plane: Plane, _: Read) -> Response:
     Answers as soon as a camera has a newer frame than the one named, and after `wait_s` at the latest. A
     camera has at most five frames per second here. The answer is bounded: cameras named first come first.
     """
+    if not plane.has_streams:
+        raise UnavailableError("no camera can be here: this process has no Kafka")
     watched = plane.live.watch(await plane.models.resolve_soon(body.model), body.cameras)
 
     def newer() -> dict[str, LiveFrame]:

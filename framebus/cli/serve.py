@@ -43,8 +43,10 @@ def serve(
     worker = Consumer(settings, bus, Routes([], settings.topics), engine_name=engine)
     working = Stages("serve", lambda _: stop.set())
     working.start("worker", partial(worker.run, api_has_ended))
+    api = ControlApi(settings, bus, OwnWorkerClient(worker.predictions), has_streams=False)
+    api.plane.registry.register(worker.registry)  # the worker has no port that anybody knows
     try:
-        ControlApi(settings, bus, OwnWorkerClient(worker.predictions), has_streams=False).run(stop)
+        api.run(stop)
     finally:  # the worker stays until the API has answered what it took
         api_has_ended.set()
         working.join()

@@ -92,6 +92,7 @@ def test_every_endpoint_answers(serve: Serve) -> None:
         "POST /models/{model}/unload": {},
         "GET /workers": {},
         "GET /cameras": {},
+        "GET /session": {},
         "POST /login": {"json": {"token": "none is set, so any will do"}},
         "POST /logout": {},
         "GET /healthz": {},
@@ -100,7 +101,10 @@ def test_every_endpoint_answers(serve: Serve) -> None:
     }
     with serve.process.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
-        assert {f"{method.upper()} {path}" for path in paths for method in paths[path]} == requests.keys()
+        assert {f"{method.upper()} {path}" for path in paths for method in paths[path]} == {
+            *requests,
+            "POST /live",
+        }
 
         for name, arguments in requests.items():
             method, path = name.split()
@@ -110,6 +114,10 @@ def test_every_endpoint_answers(serve: Serve) -> None:
             if answer.headers["content-type"] == "application/json":
                 assert answer.json().get("success", True), (name, answer.text)
         assert "swagger-ui" in client.get("/docs").text
+        assert "<title>framebus</title>" in client.get("/").text
+        live = client.post("/live", json={"model": QUICK, "cameras": {"gate": None}}).json()
+        assert (live["success"], live["error"]) == (False, "no camera can be here: this process has no Kafka")
+        assert "framebus_predictions_total" in client.get("/metrics").text, "the worker's are there, too"
 
 
 def test_what_was_desired_is_done(serve: Serve) -> None:

@@ -98,8 +98,8 @@ class KafkaProducer:
             reason = error.args[0]
             if reason.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 raise FrameTooLargeError(
-                    f"a record of {len(record.value or b'')} bytes for {record.topic} is larger than the "
-                    "Kafka option message.max.bytes"
+                    f"a record of {len(record.value or b'')} bytes and its headers is too large for topic "
+                    f"{record.topic}; raise FRAMEBUS_TOPICS__MAX_MESSAGE_BYTES, and the topic's own limit"
                 ) from error
             if reason.code() in _NO_SUCH_TOPIC:
                 raise TopicMissingError(record.topic) from error

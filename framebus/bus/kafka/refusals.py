@@ -21,6 +21,7 @@ _REMEDIES: Mapping[int, str] = {
 # What TLS says to one whose certificate is missing or of no worth; to librdkafka it is any trouble of the
 # network, and it would try again for ever.
 _UNWELCOME = re.compile(r"alert (bad certificate|certificate (required|expired|revoked|unknown)|unknown ca)")
+_MECHANISM = "Unsupported SASL mechanism"
 _CERTIFICATE = "it asks for a certificate; check ssl.certificate.location and ssl.key.location"
 
 HOPELESS = frozenset(
@@ -41,5 +42,10 @@ def is_refusal(error: KafkaError) -> bool:
 
 def refusal(what: str, error: KafkaError) -> BusRefusedError:
     """The error to raise; names what was refused, why, and what to mend."""
-    remedy = _CERTIFICATE if _UNWELCOME.search(error.str()) else _REMEDIES.get(error.code())
-    return BusRefusedError("; ".join(part for part in (f"{what}: {error.str()}", remedy) if part))
+    said = error.str()
+    remedy = _REMEDIES.get(error.code())
+    if _UNWELCOME.search(said):
+        remedy = _CERTIFICATE
+    elif _MECHANISM in said:  # librdkafka has no code of its own for it
+        remedy = _REMEDIES[KafkaError.UNSUPPORTED_SASL_MECHANISM]
+    return BusRefusedError("; ".join(part for part in (f"{what}: {said}", remedy) if part))

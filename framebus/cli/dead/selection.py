@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Self
 
 from framebus.cli.moments import as_milliseconds
 from framebus.cli.printable import printable
+from framebus.errors import FrameError, SettingsError
 
 if TYPE_CHECKING:
     from framebus.dead_letters import DeadLetter
+
+
+REASONS = sorted(kind.reason for kind in (FrameError, *FrameError.__subclasses__()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,14 @@ class Selection:
         reasons: Sequence[str] | None,
         since: datetime | None,
     ) -> Self:
-        """What the options say."""
+        """What the options say.
+
+        Raises:
+            SettingsError: Nothing dies of that.
+        """
+        for reason in reasons or ():
+            if reason not in REASONS:
+                raise SettingsError(f"--reason {reason}: frames die of {', '.join(REASONS)}")
         return cls(models or (), [printable(camera) for camera in cameras or ()], reasons or (), since)
 
     def __bool__(self) -> bool:

@@ -5,8 +5,8 @@ from structlog.testing import capture_logs
 
 from consumer.engines.engine import EngineReport
 from tests.engines import ScriptedEngine
-from tests.model_workers import ModelWorker
-from tests.obedient_models import ObedientEngine
+from tests.model_workers import ModelWorker, at_work
+from tests.obedient_models import ENGINE, ObedientEngine, ObedientModels
 from tests.pipelines import wait_until
 
 AS_ASKED = EngineReport("openvino_detection")
@@ -45,6 +45,17 @@ def test_what_runs_a_model_is_told_and_logged(worker: ModelWorker) -> None:
     [loaded] = [line for line in lines if line["event"] == "model loaded"]
     assert (loaded["engine"], loaded["precision"], loaded["device"]) == ("openvino_detection", "f32", "CPU")
     assert warnings(lines) == []
+
+
+def test_an_engine_that_was_asked_for_at_the_start_wins_over_the_one_of_the_config(
+    obedient: ObedientModels,
+) -> None:
+    obedient.add("ssd", inference_engine_name="nonesuch")
+    with at_work(obedient, engine_name=ENGINE) as worker:
+        status = worker.load("ssd")
+
+    assert status.config is not None
+    assert (status.config["inference_engine_name"], status.overridden) == (ENGINE, ("inference_engine_name",))
 
 
 def test_why_a_model_does_not_run_as_was_asked_is_told_and_logged(worker: ModelWorker) -> None:

@@ -95,6 +95,15 @@ def test_an_override_that_is_no_json_is_refused(steady: Api, body: bytes) -> Non
     assert said.startswith("Invalid input data: ")
 
 
+def test_json_that_is_not_said_to_be_json_is_refused_with_what_to_say(steady: Api) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}  # as curl -d has it
+
+    answer = steady.http.patch("/models/people/config", content=b'{"confidence": 35}', headers=form)
+
+    why = "Invalid input data: the body is read as JSON with `Content-Type: application/json` only"
+    assert error(answer) == (422, why)
+
+
 def test_a_broken_config_of_a_model_that_nobody_runs_is_said(api: Api, models: Path) -> None:
     (models / "cars" / "config.json").write_text("{}")
 
@@ -112,7 +121,9 @@ def test_a_config_that_was_broken_by_hand_is_said_and_the_old_one_holds(api: Api
     wait_until(lambda: people()["config_error"])
     assert people()["config_error"].startswith("Invalid model configuration: ")
     assert people()["thresholds"] == {"confidence": 60, "predictions": 15}
-    assert data(api.http.get("/models/people/config")) == {**CONFIG, "overridden": []}
+    config = data(api.http.get("/models/people/config"))
+    assert config.pop("config_error") == people()["config_error"]
+    assert config == {**CONFIG, "overridden": []}
 
     (models / "people" / "config.json").write_text(json.dumps({**CONFIG, "confidence": 20}))
     wait_until(lambda: people()["config_error"] is None)
