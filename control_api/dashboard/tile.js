@@ -39,29 +39,29 @@ export class Tile {
       "data-role": "drops",
       hidden: true,
     });
-    const name = element(
-      "span",
-      { class: "tile-name", id: `${id}-name`, title: camera.camera },
-      camera.camera,
-    );
+    // The button is its name alone, laid over the whole tile by CSS: what changes every second describes it.
     this.button = element(
       "button",
       {
         type: "button",
         class: "tile-open",
+        title: camera.camera,
         "data-role": "open",
         "aria-haspopup": "dialog",
-        "aria-labelledby": `${id}-name`,
         "aria-describedby": `${id}-state ${id}-summary ${id}-figures ${id}-drops`,
         on: { click: open },
       },
-      element("span", { class: "tile-screen" }, this.canvas, this.state, this.age),
-      element("span", { class: "tile-caption" }, name, this.figures, this.summary, this.drops),
+      camera.camera,
     );
     this.element = element(
       "li",
       { class: "tile", "data-camera": camera.camera, "data-model": camera.model },
-      this.button,
+      element(
+        "div",
+        { class: "tile-card" },
+        element("div", { class: "tile-screen" }, this.canvas, this.state, this.age),
+        element("div", { class: "tile-caption" }, this.button, this.figures, this.summary, this.drops),
+      ),
     );
     this.picture = new PictureCanvas(this.canvas);
     this.update(camera);
