@@ -1,127 +1,38 @@
 """`framebus replay`: frames and detections that the bus keeps, to another topic and to files."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from framebus.bus import Record, TopicSpec
-from framebus.bus.kafka import KafkaAdmin, KafkaReader
 from framebus.local_broker import LocalBroker
 from framebus.settings import KafkaSettings
-from tests.integration.published import Publisher
-from tests.kafka import kafka_settings, unique
-from tests.pictures import jpeg
-
-MINUTE_MS = 60_000
-CAMERAS = (b"gate", b"yard", b"roof", b"\xffodd")
+from tests.integration.replays import (
+    CAMERAS,
+    MINUTE_MS,
+    by_camera,
+    command,
+    create_topic,
+    environment,
+    now_ms,
+    numbered,
+    publish,
+    read_all,
+    replay,
+    summary,
+    values,
+)
+from tests.kafka import kafka_settings
 
 
 @pytest.fixture
 def kafka(broker: LocalBroker) -> KafkaSettings:
     return kafka_settings(broker)
-
-
-def create_topic(kafka: KafkaSettings, name: str, partitions: int = 3, **config: str) -> str:
-    topic = unique(name)
-    config = {name.replace("_", "."): value for name, value in config.items()}
-    KafkaAdmin(kafka).create_topics([TopicSpec(topic, partitions, 1, config)])
-    return topic
-
-
-def now_ms() -> int:
-    return time.time_ns() // 10**6
-
-
-def publish(
-    kafka: KafkaSettings, topic: str, frames: Sequence[tuple[bytes | None, bytes, int]], **options: str
-) -> None:
-    """Publishes frames by their camera, value and time, as any client may, headers of all kinds included."""
-    producer = Producer(
-        {"bootstrap.servers": kafka.bootstrap_servers, "partitioner": "murmur2_random", **options}
-    )
-    if "transactional.id" in options:
-        producer.init_transactions(30)
-        producer.begin_transaction()
-    for camera, value, time_ms in frames:
-        headers: list[tuple[str, str | bytes | None]] = [
-            ("ce_id", value),
-            ("twice", b"1"),
-            ("twice", b"\xff\x00"),
-            ("none", None),
-        ]
-        producer.produce(topic, value, camera, timestamp=time_ms, headers=headers)
-    assert producer.flush(30) == 0
-    if "transactional.id" in options:
-        producer.abort_transaction(30)
-
-
-def numbered(count: int, began_ms: int, step_ms: int = 1) -> list[tuple[bytes | None, bytes, int]]:
-    """Frames of the cameras in turn; the value is their number."""
-    return [(CAMERAS[n % len(CAMERAS)], b"%d" % n, began_ms + n * step_ms) for n in range(count)]
-
-
-def read_all(kafka: KafkaSettings, topic: str) -> list[Record]:
-    """All that a topic keeps, in order per partition."""
-    with closing(KafkaReader(kafka)) as reader:
-        reader.follow([topic], from_start=True)
-        records, deadline_s = [], time.monotonic() + 60
-        while not reader.is_at_end:
-            assert time.monotonic() < deadline_s
-            records += reader.poll(100, 0.2)
-    return records
-
-
-def by_camera(records: Sequence[Record]) -> dict[bytes | None, list[tuple[bytes, tuple[Any, ...]]]]:
-    cameras: dict[bytes | None, list[tuple[bytes, tuple[Any, ...]]]] = {}
-    for one in records:
-        cameras.setdefault(one.key, []).append((one.value, one.headers))
-    return cameras
-
-
-def values(records: Sequence[Record]) -> list[int]:
-    return sorted(int(one.value) for one in records)
-
-
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "framebus.cli", "replay", *options]
-
-
-def environment(kafka: KafkaSettings, **settings: str) -> dict[str, str]:
-    servers = {"FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
-    return {**os.environ, "COLUMNS": "400", "TERM": "dumb", **servers, **settings}
-
-
-def replay(
-    kafka: KafkaSettings, *options: str, code: int = 0, **settings: str
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(*options),
-        env=environment(kafka, **settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
 
 
 def test_frames_come_to_another_topic_byte_for_byte_and_in_order(kafka: KafkaSettings) -> None:
@@ -297,71 +208,3 @@ def test_frames_that_the_topic_does_not_take_are_told_and_hold_up_no_other(apach
     assert f"{source}/0/1 is not replayed: topic {target} takes none as large" in done.stderr
     assert (summary(done)["replayed"], summary(done)["refused"]) == (2, 1)
     assert [len(one.value) for one in read_all(kafka, target)] == [10, 20]
-
-
-def test_frames_become_pictures_that_a_producer_publishes_again(kafka: KafkaSettings, tmp_path: Path) -> None:
-    source, target = create_topic(kafka, "frames"), create_topic(kafka, "copy")
-    began_at = datetime.now(UTC)
-    with Publisher(kafka) as publisher:
-        frames = [
-            publisher.frame(source, camera, began_at, jpeg(seed=number))
-            for number, camera in enumerate(["gate", "yard", "gate", "gate"])
-        ]
-
-    done = replay(kafka, "--topic", source, "--to", str(tmp_path / "new"), "--camera", "gate")
-
-    assert f"3 frames replayed to {tmp_path / 'new'}" in done.stderr
-    pictures = sorted((tmp_path / "new" / "gate").iterdir())
-    gate = [frame for frame in frames if frame.camera_id == "gate"]
-    assert [path.read_bytes() for path in pictures] == [frame.data for frame in gate]
-    index = [json.loads(line) for line in (tmp_path / "new" / "frames.jsonl").read_text().splitlines()]
-    assert [dict(one["headers"])["ce_id"] for one in index] == [frame.frame_id for frame in gate]
-    produced = subprocess.run(
-        [
-            *(sys.executable, "-m", "framebus.cli", "produce", "--topic", target),
-            *("--camera", f"gate={tmp_path / 'new' / 'gate'}", "--fps", "20"),
-        ],
-        env=environment(kafka, FRAMEBUS_PRODUCER__HTTP_PORT="0"),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert produced.returncode == 0, produced.stderr
-    assert [one.value for one in read_all(kafka, target)] == [frame.data for frame in gate]
-
-
-def test_detections_become_lines_of_json_and_may_go_to_a_topic(kafka: KafkaSettings, tmp_path: Path) -> None:
-    model, frames, target = unique("ssd"), create_topic(kafka, "frames"), create_topic(kafka, "copy")
-    KafkaAdmin(kafka).create_topics([TopicSpec(f"detections.{model}", 2, 1, {})])
-    with Publisher(kafka) as publisher:
-        for number in range(6):
-            camera = "yard" if number % 3 else "gate"
-            frame = publisher.frame(frames, camera, datetime.now(UTC), b"%d" % number)
-            publisher.detections(frame, model, [(1, 0.9)])
-    there = [json.loads(one.value) for one in read_all(kafka, f"detections.{model}")]
-
-    replay(kafka, "--model", model, "--to", str(tmp_path / "detections.jsonl"))
-    piped = replay(kafka, "--model", model, "--to", "-", "--camera", "gate")
-    replay(kafka, "--model", model, "--to-topic", target)
-
-    def ids(messages: Sequence[dict[str, Any]]) -> list[str]:
-        return sorted(one["id"] for one in messages)
-
-    written = list(map(json.loads, (tmp_path / "detections.jsonl").read_text().splitlines()))
-    assert ids(written) == ids(there)
-    assert all(one in there for one in written)
-    assert [json.loads(line)["sensorId"] for line in piped.stdout.splitlines()] == ["gate", "gate"]
-    assert by_camera(read_all(kafka, target)) == by_camera(read_all(kafka, f"detections.{model}"))
-
-
-def test_a_topic_that_is_not_there_is_an_error_that_says_which_are(kafka: KafkaSettings) -> None:
-    source = create_topic(kafka, "frames")
-
-    absent = replay(kafka, "--topic", "absent", "--to-topic", source, code=1)
-    assert "topic absent does not exist" in absent.stderr
-    missing = replay(kafka, "--topic", source, "--to-topic", "absent", code=1)
-    assert "framebus topics create --topic absent" in missing.stderr
-    model = replay(kafka, "--model", "absent", "--to", "-", code=1)
-    assert "topic detections.absent does not exist" in model.stderr
-    assert "absent" not in KafkaAdmin(kafka).partition_counts()

@@ -154,6 +154,11 @@ class PacedReading(Reading):
         self._announced: int | None = None
 
     @property
+    def passed(self) -> int:
+        """How many offsets were passed; what is read ahead was not."""
+        return super().passed - sum(map(len, self._waiting.values()))
+
+    @property
     def pending(self) -> set[Partition]:
         """The partitions of which more may come."""
         return super().pending | {one for one, waiting in self._waiting.items() if waiting}
