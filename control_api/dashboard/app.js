@@ -73,7 +73,7 @@ class Dashboard {
 
   #recovered() {
     for (const poll of Object.values(this.polls)) poll.retry();
-    this.wall.feed.retry();
+    this.wall.recovered();
   }
 
   #sessionChanged() {

@@ -17,9 +17,10 @@ export class Connection {
   #isReachable = true;
   #failingSinceMs = 0;
 
-  /** @param {import("./api.js").Api} api the API @param {() => void} recovered called when it answers again */
+  /** @param {import("./api.js").Api} api the API @param {() => void} recovered called when API and bus are back */
   constructor(api, recovered) {
     this.api = api;
+    this.recovered = recovered;
     api.addEventListener("answered", () => {
       this.#answeredMs = Date.now();
       this.#failingSinceMs = 0;
@@ -43,8 +44,10 @@ export class Connection {
 
   /** Asks whether the API is ready. */
   async refresh() {
+    const wasReady = this.#notReady === null;
     this.#notReady = await this.api.notReady();
     this.show();
+    if (!wasReady && this.isKnowing) this.recovered();
   }
 
   #set(isReachable) {

@@ -13,6 +13,7 @@ let tiles = 0;
 export class Tile {
   /** @type {import("./live-feed.js").Frame|null} */
   frame = null;
+  #startsOver = false;
   #summary = new Pace(SUMMARY_INTERVAL_MS, (words) => say(this.summary, words));
 
   /**
@@ -69,7 +70,12 @@ export class Tile {
 
   /** @returns {string|null} the place on the bus of the frame it has */
   get place() {
-    return this.frame?.place ?? null;
+    return this.#startsOver ? null : (this.frame?.place ?? null);
+  }
+
+  /** Whatever comes next is newer than what it has: the bus may be another one by now. */
+  startOver() {
+    this.#startsOver = true;
   }
 
   /** @param {import("./camera-roll.js").Camera} camera what is known of it now */
@@ -89,6 +95,7 @@ export class Tile {
    */
   async take(frame) {
     this.frame = frame;
+    this.#startsOver = false;
     this.#summary.push(objectsWords(frame.message.objects));
     await this.picture.show(shownOf(frame));
     this.tick();

@@ -58,6 +58,12 @@ export class Wall {
     this.feed.look();
   }
 
+  /** The API, or the bus, was away. */
+  recovered() {
+    for (const tile of this.#tiles.values()) tile.startOver();
+    this.feed.retry();
+  }
+
   /** Forgets all pictures, for someone else logs in. */
   forget() {
     this.enlarged.close();

@@ -216,7 +216,7 @@ def test_the_forms_of_a_dead_letter_that_is_too_large_are_described() -> None:
 
 
 def test_the_page_for_people_shows_what_the_schema_describes() -> None:
-    [text] = re.findall(r"^    (\{\"version\": .*?\}\})$", WIRE_FORMAT, re.MULTILINE | re.DOTALL)
+    [text] = re.findall(r"^(\{\"version\": .*?\}\})$", WIRE_FORMAT, re.MULTILINE | re.DOTALL)
 
     shown = Message(None, as_message("detections").headers, json.loads(text))
     assert MessageContract("detections", strict=True).problems(shown) == []

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from framebus.cli.completion import model_names
-from framebus.cli.dead.selection import Selection
+from framebus.cli.dead.selection import Selection, parse_reason
 from framebus.cli.moments import parse_since
 from framebus.cli.places import Place, parse_place
 from framebus.cli.signals import stop_on_signals
@@ -33,7 +33,12 @@ CameraOption = Annotated[
 ]
 ReasonOption = Annotated[
     list[str] | None,
-    typer.Option("--reason", help="Only those that died of this, e.g. undecodable; repeat it for more."),
+    typer.Option(
+        "--reason",
+        parser=parse_reason,
+        metavar="REASON",
+        help="Only those that died of this, e.g. undecodable; repeat it for more.",
+    ),
 ]
 SinceOption = Annotated[
     datetime | None,

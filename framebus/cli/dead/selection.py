@@ -5,15 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
+import typer
+
 from framebus.cli.moments import as_milliseconds
 from framebus.cli.printable import printable
-from framebus.errors import FrameError, SettingsError
+from framebus.errors import FrameError
 
 if TYPE_CHECKING:
     from framebus.dead_letters import DeadLetter
 
 
-REASONS = sorted(kind.reason for kind in (FrameError, *FrameError.__subclasses__()))
+_REASONS = sorted({FrameError.reason, *(kind.reason for kind in FrameError.__subclasses__())})
+
+
+def parse_reason(text: str) -> str:
+    """Reads what a frame has died of.
+
+    Raises:
+        BadParameter: Nothing dies of that.
+    """
+    if text not in _REASONS:
+        raise typer.BadParameter(f"frames do not die of {text!r}, but of {', '.join(_REASONS)}")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +53,7 @@ class Selection:
         reasons: Sequence[str] | None,
         since: datetime | None,
     ) -> Self:
-        """What the options say.
-
-        Raises:
-            SettingsError: Nothing dies of that.
-        """
-        for reason in reasons or ():
-            if reason not in REASONS:
-                raise SettingsError(f"--reason {reason}: frames die of {', '.join(REASONS)}")
+        """What the options say."""
         return cls(models or (), [printable(camera) for camera in cameras or ()], reasons or (), since)
 
     def __bool__(self) -> bool:

@@ -44,7 +44,7 @@ def test_every_endpoint_says_what_it_does_and_what_may_go_wrong(steady: Api) -> 
                     schemas.Failure.model_validate(content["example"])
                     assert content["example"]["data"] is None
                     assert content["schema"] == {"$ref": "#/components/schemas/Failure"}
-    assert len(ids) == len(set(ids)) == 21
+    assert len(ids) == len(set(ids)) == 23
     assert "HTTPValidationError" not in description["components"]["schemas"]
 
 

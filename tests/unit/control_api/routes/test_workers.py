@@ -58,7 +58,12 @@ def test_cameras_are_listed_whichever_worker_has_them(
 ) -> None:
     def camera(name: str) -> CameraStatus:
         return CameraStatus(
-            camera=name, model="people", frames_per_s=25, dropped_per_s=1, last_frame_at=MOMENT
+            camera=name,
+            model="people",
+            frames_per_s=25,
+            dropped_per_s=1,
+            latency_ms=41.5,
+            last_frame_at=MOMENT,
         )
 
     worker.cameras = (camera("yard"),)
@@ -74,6 +79,7 @@ def test_cameras_are_listed_whichever_worker_has_them(
             "worker": on,
             "frames_per_s": 25,
             "dropped_per_s": 1,
+            "latency_ms": 41.5,
             "last_frame_at": "2026-01-31T12:00:00.250000Z",
         }
         for name, on in (("gate", "worker-2"), ("yard", "worker-1"))
