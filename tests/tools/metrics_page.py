@@ -17,7 +17,8 @@ _HEAD = """\
 
 Every program has an HTTP port (`FRAMEBUS_CONSUMER__HTTP_PORT`, `FRAMEBUS_PRODUCER__HTTP_PORT`,
 `FRAMEBUS_API__PORT`) with `/metrics` for Prometheus, `/healthz` (200 while the program lives) and `/readyz`
-(200 while it does its work, else 503 and why not).
+(200 while it does its work, else 503 and why not). `framebus serve` has the metrics of both its parts on the
+API's port.
 
 The label `camera` names the first cameras seen (`..._METRICS_CAMERAS` of them, 200 by default); the rest is
 `other`.
