@@ -12,6 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from framebus.control import CameraStatus
+from framebus.local_broker.ports import free_ports
+from framebus.settings import Settings
 from tests.browser.conftest import NewPage
 from tests.pictures import jpeg
 from tests.unit.control_api.conftest import Api, Installation, settings_for, write_models
@@ -32,12 +34,12 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 
 @contextmanager
-def cameras(installation: Installation, count: int) -> Iterator[Api]:
+def cameras(installation: Installation, count: int, settings: Settings | None = None) -> Iterator[Api]:
     """So many cameras, each with five frames per second that one worker answers at once."""
     worker = installation.start_worker(routed=(MODEL,))
     streams = [Stream(installation.bus, f"cam-{number:02}") for number in range(count)]
     pictures = [jpeg(640, 360, seed) for seed in range(8)]
-    api = installation.start_api()
+    api = installation.start_api(settings)
     stop = threading.Event()
 
     def publish() -> None:
@@ -197,6 +199,34 @@ def test_all_can_be_done_with_the_keyboard(live: Api, new_page: NewPage) -> None
     page.keyboard.press("Escape")
     large.wait_for(state="hidden")
     assert page.evaluate("() => document.activeElement.dataset.role") == "open"
+
+
+def test_a_page_that_was_left_open_goes_on_with_another_bus(tmp_path: Path, new_page: NewPage) -> None:
+    models, [port] = write_models(tmp_path / "models"), free_ports(1)
+    first, second = Installation(models), Installation(models)
+    for _ in range(500):
+        Stream(first.bus, "cam-00").frame(b"was there before")
+    with closing_installation(first), cameras(first, 1, settings_for(models, port=port)) as api:
+        page = new_page(f"{api.url}/")
+        until(page, lambda: offset_shown(page) >= 500)
+    until(page, lambda: page.locator('[data-role="banner"]').is_visible())
+
+    with closing_installation(second), cameras(second, 1, settings_for(models, port=port)):
+        until(page, lambda: offset_shown(page) < 500)
+
+
+@contextmanager
+def closing_installation(installation: Installation) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        installation.stop()
+
+
+def offset_shown(page: Page) -> int:
+    """The offset of the frame that the first tile shows; -1 without any."""
+    place = page.locator('[data-role="wall"] canvas').first.get_attribute("data-place") or "/-1"
+    return int(place.rpartition("/")[2])
 
 
 def test_the_wall_stays_smooth_with_32_cameras(installation: Installation, new_page: NewPage) -> None:
