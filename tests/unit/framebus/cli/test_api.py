@@ -55,7 +55,7 @@ def test_without_a_broker_it_waits_and_ends_when_it_is_told(tmp_path: Path, numb
         wait_until(lambda: is_up(f"http://127.0.0.1:{port}"))
         ready = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False)
         assert ready.status_code == 503
-        assert "is a broker there?" in ready.json()["reason"]
+        assert "is a broker there at 127.0.0.1" in ready.json()["reason"]
 
         process.send_signal(number)
 
