@@ -49,9 +49,9 @@ def test_a_replica_that_ends_has_told_of_all_requests(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
     api = installation.start_api()
-    api.http.get("/models")
+    api.http.get("/models/people/labels")
     assert collected.spans() == []
 
     installation.stop()
 
-    assert [span.name for span in collected.spans()] == ["GET /models"]
+    assert [span.name for span in collected.spans()] == ["GET /models/{model}/labels"]
