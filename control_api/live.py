@@ -20,8 +20,9 @@ from framebus.topics import detections_topic, is_for_frames
 
 # A viewer asks again within a few seconds, if it is still there.
 _WATCHED_S = 10.0
-# The pictures of a camera that are shown to viewers, at most five per second.
+# Pictures that are shown to viewers: of a camera at most five per second, and of all so many.
 _PICTURE_INTERVAL_S = 0.2
+_MAX_PICTURES_PER_S = 24
 _PICTURE_TIMEOUT_S = 1.0
 _READ_AHEAD_BYTES = 16 * 2**20
 _POLL_TIMEOUT_S = 0.05
@@ -157,10 +158,11 @@ class WatchedModel:
 
     def _show(self, lookup: BusLookup) -> None:
         now_s = time.monotonic()
+        interval_s = max(_PICTURE_INTERVAL_S, len(self._watched) / _MAX_PICTURES_PER_S)
         due = [camera for camera in self._pending if self._due_s.get(camera, 0) <= now_s]
         # In the order in which their frames stand on the bus, more or less.
         for camera in sorted(due, key=lambda camera: self._pending[camera].timestamp_ms):
-            self._due_s[camera] = now_s + _PICTURE_INTERVAL_S
+            self._due_s[camera] = now_s + interval_s
             frame = self._frame(self._pending.pop(camera), lookup)
             if frame is not None:
                 self._frames[camera] = frame

@@ -53,7 +53,8 @@ async def live(body: LiveRequest, plane: Plane, _: Read) -> Response:
     """The newest frames of cameras, each with the detections that belong to it.
 
     Answers as soon as a camera has a newer frame than the one named, and after `wait_s` at the latest. A
-    camera has at most five frames per second here. The answer is bounded: cameras named first come first.
+    camera has at most five frames per second here, and fewer where many are watched. The answer is bounded:
+    cameras named first come first.
     """
     if not plane.has_streams:
         raise UnavailableError("no camera can be here: this process has no Kafka")

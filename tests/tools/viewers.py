@@ -34,6 +34,8 @@ from framebus.settings import Settings
 _MODEL = "pedestrian"
 _WARM_UP_FRAMES = 500
 _SETTLE_S = 3.0
+# As the page does.
+_ROUND_S = 0.25
 
 
 class Viewers:
@@ -70,6 +72,7 @@ class Viewers:
         seen: dict[str, str | None] = {camera_of(number): None for number in range(CAMERAS)}
         pictures = 0
         while not self._off.is_set():
+            next_s = time.monotonic() + _ROUND_S
             body = json.dumps({"model": self._model, "cameras": seen, "wait_s": 1})
             connection.request("POST", "/live", body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -80,6 +83,7 @@ class Viewers:
             for camera, frame in json.loads(part.get_content()).items():
                 seen[camera] = frame["place"]
                 pictures += frame["picture"]
+            self._off.wait(max(next_s - time.monotonic(), 0))
         self._pictures.append(pictures)
 
 
