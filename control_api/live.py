@@ -15,7 +15,7 @@ from framebus import images
 from framebus.bus import Bus, BusLookup, Partition, Record
 from framebus.errors import FrameError, TransportError
 from framebus.logs import get_logger
-from framebus.settings import Settings
+from framebus.settings import TOPIC_NAME, Settings
 from framebus.topics import detections_topic, is_for_frames
 
 # A viewer asks again within a few seconds, if it is still there.
@@ -168,13 +168,12 @@ class WatchedModel:
                 self._frames[camera] = frame
 
     def _frame(self, record: Record, lookup: BusLookup) -> LiveFrame | None:
-        try:
-            source = orjson.loads(record.value)["source"]
-            partition, offset = Partition(source["topic"], source["partition"]), source["offset"]
-            place = f"{partition.topic}/{partition.number:d}/{offset:d}"
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("not a detection message", topic=self._topic, offset=record.offset, error=repr(error))
+        source = _source(record.value)
+        if source is None:
+            log.warning("not a detection message", topic=self._topic, offset=record.offset)
             return None
+        partition, offset = source
+        place = f"{partition.topic}/{partition.number}/{offset}"
         # A message could name any topic, and what stands on the others is none of a viewer's business.
         if not is_for_frames(partition.topic, self._settings.topics):
             return LiveFrame(place, record.value, None, "")
@@ -233,6 +232,19 @@ class Live:
             one.stop()
         for one in models:
             one.join()
+
+
+def _source(message: bytes) -> tuple[Partition, int] | None:
+    """Where a detection message says that its frame stands; None if that can be no place on a bus."""
+    try:
+        read = orjson.loads(message)
+    except ValueError:
+        return None
+    match read:
+        case {"source": {"topic": str(topic), "partition": int(number), "offset": int(offset)}}:
+            is_place = TOPIC_NAME.fullmatch(topic) and 0 <= number < 2**31 and 0 <= offset < 2**63
+            return (Partition(topic, number), offset) if is_place else None
+    return None
 
 
 def _is_newer(place: str, seen: str | None) -> bool:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from framebus.bus import Headers, OutgoingRecord, Record
 from framebus.errors import DeadLetterError, FrameError
 from framebus.frames import FramePosition
+from framebus.settings import TOPIC_NAME
 from framebus.wire import format_time
 
 # What is kept of an error's text, which may quote its input.
@@ -23,7 +24,6 @@ _PREFIX = "fb_"
 _FIRST = "fb_error"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _MODEL = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _REASON = re.compile(r"[a-z0-9_]{1,64}")
 _LEFT_OUT = re.compile(r"[a-z, ]{0,64}")
@@ -150,7 +150,7 @@ def decode_dead_letter(record: Record) -> DeadLetter:
         message=text("fb_message"),
         model=checked("fb_model", _MODEL),
         source=FramePosition(
-            checked("fb_topic", _TOPIC),
+            checked("fb_topic", TOPIC_NAME),
             number("fb_partition", _LARGEST_PARTITION),
             number("fb_offset", _LARGEST_OFFSET),
         ),

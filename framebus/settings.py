@@ -26,6 +26,8 @@ from framebus.yaml_list import YamlList
 
 PREFIX = "FRAMEBUS_"
 DELIMITER = "__"
+TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+"""What Kafka takes for the name of a topic."""
 
 
 class _Group(BaseModel):
@@ -117,7 +119,7 @@ class RouteSettings(_Group):
                 re.compile(topic)
             except re.error as error:
                 raise ValueError(f"not a regular expression: {error}") from error
-        elif not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
+        elif not TOPIC_NAME.fullmatch(topic):
             raise ValueError(
                 "not a topic's name (1 to 249 of A-Z a-z 0-9 . _ -), and a regular expression begins with ^"
             )

@@ -11,10 +11,9 @@ import typer
 from framebus.cli.completion import model_names
 from framebus.environment import load_settings
 from framebus.logs import configure_logs
-from framebus.settings import Settings
+from framebus.settings import TOPIC_NAME, Settings
 from framebus.topics import is_for_frames
 
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _MODEL = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 app = typer.Typer(help="Create the topics that framebus needs.", no_args_is_help=True)
@@ -97,7 +96,7 @@ def create(
 def _check_names(settings: Settings, topics: Sequence[str], models: Sequence[str]) -> None:
     """Refuses names that a broker would refuse, or that something else than frames has."""
     for name in topics:
-        if not _TOPIC.fullmatch(name):
+        if not TOPIC_NAME.fullmatch(name):
             raise typer.BadParameter(
                 f"{name!r} is no topic's name (1 to 249 of A-Z a-z 0-9 . _ -)", param_hint="--topic"
             )

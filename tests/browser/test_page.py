@@ -28,9 +28,16 @@ _FPS = 5
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(write_models(tmp_path / "models"))
-    yield installation
-    installation.stop()
+    with closing_installation(Installation(write_models(tmp_path / "models"))) as installation:
+        yield installation
+
+
+@contextmanager
+def closing_installation(installation: Installation) -> Iterator[Installation]:
+    try:
+        yield installation
+    finally:
+        installation.stop()
 
 
 @contextmanager
@@ -213,14 +220,6 @@ def test_a_page_that_was_left_open_goes_on_with_another_bus(tmp_path: Path, new_
 
     with closing_installation(second), cameras(second, 1, settings_for(models, port=port)):
         until(page, lambda: offset_shown(page) < 500)
-
-
-@contextmanager
-def closing_installation(installation: Installation) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        installation.stop()
 
 
 def offset_shown(page: Page) -> int:

@@ -129,7 +129,18 @@ def test_a_message_opens_no_topic_but_those_of_frames(api: Api, installation: In
     assert gate.next() in unpack(ask(api, {"gate": place}, 5))[1]
 
 
-@pytest.mark.parametrize("value", [b"not JSON", b"[]", b"{}", b'{"source": {"topic": 1}}', None])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"not JSON", b"[]", b"{}", b'{"source": {"topic": 1}}', None),
+        b'{"source": {"topic": 1, "partition": 0, "offset": 0}}',
+        b'{"source": {"topic": "", "partition": 0, "offset": 0}}',
+        b'{"source": {"topic": "frames", "partition": 4294967296, "offset": 0}}',
+        b'{"source": {"topic": "frames", "partition": 0, "offset": -1}}',
+        b'{"source": {"topic": "frames", "partition": 0, "offset": 9223372036854775808}}',
+        b'{"source": {"topic": "frames", "partition": 0, "offset": "7"}}',
+    ],
+)
 def test_what_is_no_detection_message_is_passed_over(
     api: Api, stream: NewStream, value: bytes | None
 ) -> None:
