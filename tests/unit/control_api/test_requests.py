@@ -40,8 +40,10 @@ Log = Callable[[str], Line]
 
 
 @pytest.fixture
-def log() -> Iterator[Log]:
+def log(steady: Api) -> Iterator[Log]:
     """Waits for an event in the log, and returns its one line."""
+    # The test before had its answer a moment before the line about it was written.
+    wait_until(lambda: in_flight(steady) == 0)
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
 
         def found(event: str) -> list[Line]:
