@@ -23,6 +23,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     )
     ports._CANDIDATES = ports._CANDIDATES[int(number) :: int(count)]
 
+# FRAMEBUS_TEST_BROKER=docker: Apache Kafka in a container. FRAMEBUS_ is the programs' own, and they refuse
+# what is no setting; processes that run tests at once find it by the other name.
+if "FRAMEBUS_TEST_BROKER" in os.environ:
+    os.environ["TEST_BROKER"] = os.environ.pop("FRAMEBUS_TEST_BROKER")
+
 
 @pytest.fixture(autouse=True)
 def _logs_as_they_were() -> Iterator[None]:
@@ -38,12 +43,21 @@ def tansu() -> Iterator[LocalBroker]:
         yield broker
 
 
+def apache_kind() -> BrokerKind:
+    """How tests have Apache Kafka: in a container if they are told so, else as a process of their own."""
+    return BrokerKind(os.environ.get("TEST_BROKER", BrokerKind.APACHE))
+
+
+def why_no_broker() -> str | None:
+    """Says in words why Apache Kafka cannot be had that way; a container is tried all the same."""
+    return None if apache_kind() is BrokerKind.DOCKER else why_no_apache(load_settings())
+
+
 @pytest.fixture(scope="session")
 def apache() -> Iterator[LocalBroker]:
-    reason = why_no_apache(load_settings())
-    if reason is not None:
+    if reason := why_no_broker():
         pytest.skip(f"without Apache Kafka: {reason}")
-    with local_broker(load_settings(), BrokerKind.APACHE) as broker:
+    with local_broker(load_settings(), apache_kind()) as broker:
         yield broker
 
 
@@ -57,7 +71,7 @@ def broker(request: pytest.FixtureRequest) -> LocalBroker:
 @pytest.fixture
 def best_broker(request: pytest.FixtureRequest) -> LocalBroker:
     """Apache Kafka where it can be had, else Tansu."""
-    kind = "tansu" if why_no_apache(load_settings()) else "apache"
+    kind = "tansu" if why_no_broker() else "apache"
     broker: LocalBroker = request.getfixturevalue(kind)
     return broker
 

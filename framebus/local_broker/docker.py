@@ -1,22 +1,23 @@
 """Apache Kafka in a Docker container."""
 
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 from framebus.errors import SettingsError, TransportError
 from framebus.local_broker.apache import SINGLE_NODE_PROPERTIES
 from framebus.local_broker.broker import BrokerKind, LocalBroker
-from framebus.local_broker.ports import LOOPBACK, require_free
+from framebus.local_broker.ports import LOOPBACK, answers, require_free
 
-_CONTAINER_PORT = 9093  # where testcontainers has Kafka listen for clients
-_START_TIMEOUT_S = 120
+IMAGE = "apache/kafka:4.4.0"
+_CONTAINER_PORT = 9092
+_START_TIMEOUT_S = 120.0
+_LOG_LINES_SHOWN = 15
 _INSTEAD = "or use --broker apache (Java 17+ and Maven) or --broker tansu"
 
 
 class DockerBroker(LocalBroker):
-    """Testcontainers' Kafka container, in KRaft mode; its first start pulls an image of about 1 GB.
-
-    It was written without a Docker daemon at hand: only its errors are tested, not that it starts.
+    """One node of Apache Kafka in a container, by testcontainers; its first start pulls the image.
 
     Raises:
         SettingsError: A data directory was given; the data lives and dies with the container.
@@ -36,7 +37,7 @@ class DockerBroker(LocalBroker):
     def start(self) -> None:  # noqa: D102
         try:
             from docker.errors import DockerException  # type: ignore[import-untyped]
-            from testcontainers.community.kafka import KafkaContainer
+            from testcontainers.core.container import DockerContainer
         except ImportError as error:
             raise SettingsError(
                 "the docker broker needs testcontainers 4.15 or newer: "
@@ -44,12 +45,10 @@ class DockerBroker(LocalBroker):
             ) from error
         require_free(self.port)
         try:
-            self._container = KafkaContainer().with_kraft()
+            self._container = DockerContainer(IMAGE, env=self._environment())
             self._container.ports = {str(_CONTAINER_PORT): (LOOPBACK, self.port)}
-            self._container.with_env("KAFKA_HEAP_OPTS", "-Xms256m -Xmx768m")
-            for name, value in SINGLE_NODE_PROPERTIES.items():
-                self._container.with_env("KAFKA_" + name.upper().replace(".", "_"), value)
-            self._container.start(timeout=_START_TIMEOUT_S)
+            self._container.start()
+            self._wait_until_it_answers()
         except BaseException as error:
             self.stop()
             if isinstance(error, DockerException | TimeoutError | RuntimeError):  # what testcontainers raises
@@ -67,3 +66,30 @@ class DockerBroker(LocalBroker):
     def wait(self) -> NoReturn:  # noqa: D102
         exit_code = self._container.wait()
         raise TransportError(f"the docker broker ended by itself, exit code {exit_code}; see `docker logs`")
+
+    def _environment(self) -> dict[str, str]:
+        """Kafka's properties, as the image takes them; clients are told to come to this machine's port."""
+        properties = SINGLE_NODE_PROPERTIES | {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": "1@localhost:9093",
+            "listeners": f"PLAINTEXT://:{_CONTAINER_PORT},CONTROLLER://localhost:9093",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        }
+        names = {name: "KAFKA_" + name.upper().replace(".", "_") for name in properties}
+        return {"KAFKA_HEAP_OPTS": "-Xms256m -Xmx768m"} | {names[name]: properties[name] for name in names}
+
+    def _wait_until_it_answers(self) -> None:
+        container = self._container.get_wrapped_container()
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not answers(self.port):
+            container.reload()
+            if container.status == "running" and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            lines = container.logs(tail=_LOG_LINES_SHOWN).decode(errors="replace").splitlines()
+            end_of_log = "\n  ".join(["its log ends with:", *lines])
+            raise TransportError(f"the docker broker, {container.status}, does not answer; {end_of_log}")

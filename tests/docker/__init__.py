@@ -1,0 +1,1 @@
+"""The images and docker-compose.yml, built and run by Docker itself: `make test-docker`."""
