@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help demo test test-browser chaos bench check docs lock clean
+.PHONY: help demo test test-browser test-docker chaos bench check docs lock clean
 
 help:  ## show this menu
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,10 +13,13 @@ demo: $(READY)  ## objects detected in real video that flows through Kafka (ARGS
 	@$(BIN)/framebus demo $(ARGS)
 
 test: $(READY)  ## unit, integration and end-to-end tests (ARGS="-k wire")
-	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 --ignore tests/browser $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 --ignore tests/browser --ignore tests/docker $(ARGS)
 
 test-browser: $(READY)  ## the dashboard in a real Chromium, with the demo running
 	$(BIN)/pytest tests/browser $(ARGS)
+
+test-docker: $(READY)  ## the images and docker-compose.yml, where Docker is
+	$(BIN)/pytest tests/docker $(ARGS)
 
 chaos: $(READY)  ## faults on a real Apache Kafka, two hours; writes docs/reliability.md (ARGS="kill soak")
 	$(BIN)/python -m tests.chaos --write $(ARGS)
@@ -32,9 +36,12 @@ check: $(READY)  ## format, lint, types, import rules
 docs: $(READY)  ## the documentation as a site, build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-lock: $(READY)  ## resolve the dependencies anew into requirements/
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--upgrade --extra dev pyproject.toml -o requirements/dev.lock
+lock: $(READY)  ## resolve the dependencies anew into requirements/: of development, and of the images
+	$(LOCK) --upgrade --extra dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) -c requirements/dev.lock --extra tracing pyproject.toml -o requirements/base.lock
+	$(LOCK) -c requirements/dev.lock --extra tracing --extra cpu pyproject.toml -o requirements/cpu.lock
+	$(LOCK) -c requirements/dev.lock --extra tracing --extra gpu pyproject.toml -o requirements/gpu.lock
+	echo hatchling | $(LOCK) -c requirements/dev.lock - -o requirements/build.lock
 
 clean:  ## remove what was built, tested and recorded here; fetched models stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist demo-output

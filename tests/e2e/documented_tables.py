@@ -44,7 +44,10 @@ NOT_RUN = (
         ["pip install kafka-python", "pip install confluent-kafka", "java -cp", "npm install"],
         ["docs/how-to/publish-and-subscribe.md"],
     ),
-    NotRun("needs docker, GPUs, and an image of one's own", ["docker run"]),
+    NotRun(
+        "needs Docker; tests/docker builds the images and runs them, and docker-compose.yml",
+        ["docker build", "docker compose", "docker run", "NV_GPU=0 docker compose"],
+    ),
     NotRun("Kafka's own scripts are not among what framebus fetches", ["kafka-configs", "kafka-topics"]),
     NotRun(
         "needs Kafka's own scripts; tests/integration/test_security.py allows what these lines say",
