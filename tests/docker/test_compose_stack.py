@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 
 from tests.docker.compose import Compose, inspect, is_healthy, run
 from tests.docker.conftest import ADDRESS
-from tests.integration.accounts import Account, account
+from tests.integration.accounts import Account, account, uncommitted
 from tests.pictures import jpeg
 from tests.workers import wait_until
 
@@ -34,10 +33,6 @@ def ready_workers() -> int:
     return sum(worker["is_ready"] for worker in get(f"{API}/workers") or [])
 
 
-def models_of_workers() -> list[dict[str, Any]]:
-    return [model for worker in get(f"{API}/workers") or [] for model in worker["models"]]
-
-
 def measured(query: str) -> float:
     """What Prometheus says of all that it scraped."""
     answer = get(f"{PROMETHEUS}/api/v1/query", {"query": query})
@@ -45,7 +40,7 @@ def measured(query: str) -> float:
     return float(values[0]["value"][1]) if values else 0.0
 
 
-def test_the_stack(stack: Compose, street: Path) -> None:
+def test_the_stack(stack: Compose) -> None:
     """One story, for its parts build on each other: frames in, detections out, scaled out and in again."""
     wait_until(lambda: ready_workers() == 1, PATIENCE_S)
     for service in ("control-api", "consumer", "producer"):
@@ -65,8 +60,9 @@ def test_the_stack(stack: Compose, street: Path) -> None:
 
     # Out to two, and in again while frames come: the one that is stopped finishes what it has.
     scale_consumers(stack, 2)
-    run("docker", "stop", "-t", "60", newest_consumer := stack.containers("consumer")[0])
-    assert inspect(newest_consumer)["State"]["ExitCode"] == 0
+    newest, *_ = stack.containers("consumer")
+    run("docker", "stop", "-t", "60", newest)
+    assert inspect(newest)["State"]["ExitCode"] == 0
     assert accounts_after_a_pause(stack).is_flawless()
 
     # One that is killed has its frames done by the other, some of them again.
@@ -87,5 +83,5 @@ def scale_consumers(stack: Compose, count: int) -> None:
 def accounts_after_a_pause(stack: Compose) -> Account:
     """What became of every frame until now: producers are stopped, and consumers finish what there is."""
     stack.stop("producer")
-    wait_until(lambda: all(model["lag_frames"] == 0 for model in models_of_workers()), PATIENCE_S)
+    wait_until(lambda: uncommitted(BROKER, "framebus.pedestrian", "frames") == 0, PATIENCE_S)
     return account(BROKER, "frames", "detections.pedestrian", "frames.dead")
