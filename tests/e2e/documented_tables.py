@@ -45,6 +45,9 @@ NOT_RUN = (
         ["docs/how-to/publish-and-subscribe.md"],
     ),
     NotRun("needs docker, GPUs, and an image of one's own", ["docker run"]),
+    NotRun(
+        "needs a Kubernetes cluster; tests/unit/infra/test_chart.py renders the chart", ["helm", "kubectl"]
+    ),
     NotRun("Kafka's own scripts are not among what framebus fetches", ["kafka-configs", "kafka-topics"]),
     NotRun(
         "needs Kafka's own scripts; tests/integration/test_security.py allows what these lines say",
