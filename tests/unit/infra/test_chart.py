@@ -1,5 +1,6 @@
 """The Helm chart: what comes out of it, and what it does not take. Helm renders; nothing is installed."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,19 @@ every_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
 
 
+def validate(one: Object) -> None:
+    """Holds an object against Kubernetes' schemas."""
+    schemas = pytest.importorskip("kubernetes_validate", reason="without Kubernetes' schemas")
+    schemas.validate(one, KUBERNETES.removesuffix(".0"), strict=True)
+
+
 @every_values
 def test_kubernetes_takes_every_object(values: Object) -> None:
-    kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="brings Kubernetes' own schemas")
-
     objects = [one for one in render(values).objects if one["kind"] not in OF_OPERATORS]
 
     assert len(objects) > 10
     for one in objects:
-        kubernetes_validate.validate(one, KUBERNETES.removesuffix(".0"), strict=True)
+        validate(one)
 
 
 @every_values
@@ -260,14 +265,31 @@ def test_the_chart_is_of_this_version() -> None:
     assert chart["appVersion"] == chart["version"] == project["version"]
 
 
-def documented_values() -> list[Object]:
-    return [
-        yaml.safe_load(one.text)
-        for one in read_page("docs/kubernetes.md")
-        if isinstance(one, File) and one.name.endswith("values.yaml")
-    ]
+DOCUMENTED = {
+    one.name: yaml.safe_load(one.text) for one in read_page("docs/kubernetes.md") if isinstance(one, File)
+}
 
 
-@pytest.mark.parametrize("values", documented_values())
-def test_values_of_the_documentation_are_taken(values: Object) -> None:
-    assert render(SMALLEST | values).objects
+@pytest.mark.parametrize("name", [name for name in DOCUMENTED if name.endswith("values.yaml")])
+def test_values_of_the_documentation_are_taken(name: str) -> None:
+    assert render(SMALLEST | DOCUMENTED[name]).objects
+
+
+def test_the_pod_of_the_documentation_is_one() -> None:
+    validate(DOCUMENTED["fill-models.yaml"])
+
+
+def test_values_that_the_documentation_names_are_there() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    free = ("env", "resources", "podSecurityContext")  # whose keys are Kubernetes' own, or the user's
+    text = (ROOT / "docs/kubernetes.md").read_text()
+    named = re.findall(rf"`((?:{'|'.join(values)})(?:\.\w+)+)`", text)
+
+    assert len(named) > 30
+    for name in named:
+        found = values
+        for key in name.split("."):
+            assert key in found, f"docs/kubernetes.md names {name}"
+            found = found[key]
+            if key in free:
+                break
