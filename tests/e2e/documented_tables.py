@@ -48,6 +48,9 @@ NOT_RUN = (
         "needs Docker; tests/docker builds the images and runs them, and docker-compose.yml",
         ["docker build", "docker compose", "docker run", "NV_GPU=0 docker compose"],
     ),
+    NotRun(
+        "needs a Kubernetes cluster; tests/unit/infra/test_chart.py renders the chart", ["helm", "kubectl"]
+    ),
     NotRun("Kafka's own scripts are not among what framebus fetches", ["kafka-configs", "kafka-topics"]),
     NotRun(
         "needs Kafka's own scripts; tests/integration/test_security.py allows what these lines say",
