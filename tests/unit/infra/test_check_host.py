@@ -195,7 +195,8 @@ DRIVERS = "--query-gpu=driver_version,name --format=csv,noheader"
         (
             {"docker": {"info --format {{.DefaultRuntime}}": "runc"}},
             "missing  runtime: docker's default one is runc, and swarm cannot choose another: "
-            "sudo nvidia-ctk runtime configure --runtime=docker --set-as-default && sudo systemctl restart docker",
+            "sudo nvidia-ctk runtime configure --runtime=docker --set-as-default "
+            "&& sudo systemctl restart docker",
         ),
         (
             {"nvidia-ctk": {"config": '#swarm-resource = "DOCKER_RESOURCE_GPU"'}},

@@ -65,6 +65,13 @@ def test_docker_reads_it(file: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("file", STACKS, ids=lambda file: file.stem)
+def test_docker_takes_no_message_for_a_default(file: Path) -> None:
+    messages = re.findall(r"\$\{\w+:\?([^}]*)\}", file.read_text(encoding="utf-8"))
+
+    assert [message for message in messages if "-" in message] == []  # ${A:?b-c} is c where A:?b is not set
+
+
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 def test_its_settings_are_settings(
     service: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
