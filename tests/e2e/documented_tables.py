@@ -51,6 +51,15 @@ NOT_RUN = (
     NotRun(
         "needs a Kubernetes cluster; tests/unit/infra/test_chart.py renders the chart", ["helm", "kubectl"]
     ),
+    NotRun(
+        "needs a swarm; tests/unit/infra/test_swarm.py has docker read the stacks",
+        ["docker", "mkdir", "for", "sudo", "export", "curl", "NV_GPU=0", "CONSUMERS=4"],
+        ["docs/swarm.md"],
+    ),
+    NotRun(
+        "asks the host that it is on; tests/unit/infra/test_check_host.py runs it on fake ones",
+        ["infra/swarm/check-host"],
+    ),
     NotRun("Kafka's own scripts are not among what framebus fetches", ["kafka-configs", "kafka-topics"]),
     NotRun(
         "needs Kafka's own scripts; tests/integration/test_security.py allows what these lines say",
