@@ -31,6 +31,7 @@ _PICTURES = 16
 _COLUMNS = {
     "consumers": "d",
     "partitions": "d",
+    "frame_kb": ".1f",
     "fps": ".1f",
     "vs_one": ".3f",
     "efficiency": ".3f",

@@ -129,7 +129,7 @@ def _show(demand: "Demand", found: "Plan") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(show_header=False)
+    table = Table(box=None, show_header=False)
     for row in _rows(demand, found):
         table.add_row(*row)
     Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(table)

@@ -1,21 +1,14 @@
 """How much of everything an installation needs; each formula stands in docs/scaling.md, with its reasons."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count
 from math import ceil, inf
 
-import numpy as np
-
-from framebus.bus import OutgoingRecord
+from framebus.cli.capacity.records import record_bytes, typical_records
 from framebus.cli.capacity.spread import most_cameras
-from framebus.detections import Detections, Thresholds
 from framebus.errors import SettingsError
-from framebus.frames import EncodedFrame, FramePosition
 from framebus.settings import ConsumerSettings, TopicSettings
 from framebus.topics import topic_specs
-from framebus.wire import ModelInForce, Timing, encode_detections, encode_frame
 
 PARTITIONS_PER_CONSUMER = 4
 LEAST_PARTITIONS = 8
@@ -26,8 +19,6 @@ NETWORK_SHARE = 0.5
 _READ_AHEAD_BYTES = 16 * 2**20
 # Kafka looks so often for segments that are too old, and removes their files so much later (its defaults).
 _DELETED_AFTER_S = 300 + 60
-# Of a record in a batch of its own (https://kafka.apache.org/documentation/#recordbatch), and of a header.
-_RECORD_BYTES, _HEADER_BYTES = 61 + 12, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +118,8 @@ def plan(demand: Demand, topics: TopicSettings, consumer: ConsumerSettings) -> P
     """
     if min(topics.frames_retention_ms, topics.detections_retention_ms) < 0:
         raise SettingsError("what is kept for ever needs any amount of disk; give --retention, such as 1h")
-    frame, detections = record_sizes(demand)
+    empty_frame, message = typical_records(demand.objects)
+    frame, detections = record_bytes(empty_frame) + demand.frame_bytes, record_bytes(message)
     consumers = consumers_of(demand)
     partitions = partitions_for(consumers)
     busiest_fps = busiest_cameras(demand, consumers, partitions) * demand.fps
@@ -225,42 +217,3 @@ def kept_s(topics: TopicSettings) -> tuple[float, float]:
 
 def _kept_by_bytes_s(topics: TopicSettings, bytes_per_s: float) -> float:
     return inf if topics.frames_retention_bytes < 0 else topics.frames_retention_bytes / bytes_per_s
-
-
-def record_sizes(demand: Demand) -> tuple[float, float]:
-    """Bytes of a frame's record and of its detections' on the bus, each in a batch of its own."""
-    now = datetime.now(UTC)
-    camera = f"camera-{demand.cameras}"
-    frame = EncodedFrame(
-        camera_id=camera,
-        frame_id=f"{camera}-{now.timestamp() * 1000:.0f}-1000000",
-        captured_at=now,
-        data=b"",
-        position=FramePosition("frames", LEAST_PARTITIONS, 10**9),
-        sequence="1000000",
-    )
-    model = ModelInForce("pedestrian", "5d65b4b62ec0", Thresholds(60, 100), {1: "person"})
-    message = encode_detections(
-        frame, _objects(demand.objects), model, Timing(14.17, 12.41, 113.97, 141.02, 8)
-    )
-    return _bytes(encode_frame(frame, "frames")) + demand.frame_bytes, _bytes(message)
-
-
-def _objects(number: int) -> Detections:
-    """As large in JSON as others: scores have six decimals, and edges two."""
-    return Detections(
-        boxes=np.full((number, 4), 1234.56, np.float32),
-        scores=np.full(number, 0.912345, np.float32),
-        class_ids=np.ones(number, np.int32),
-        width=1920,
-        height=1080,
-    )
-
-
-def _bytes(record: OutgoingRecord) -> int:
-    return _RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + sum(_header_bytes(record))
-
-
-def _header_bytes(record: OutgoingRecord) -> Iterator[int]:
-    for name, value in record.headers:
-        yield len(name) + len(value or b"") + _HEADER_BYTES
