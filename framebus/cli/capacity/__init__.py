@@ -26,7 +26,7 @@ _KB, _MB, _GB, _GBIT = 1e3, 1e6, 1e9, 1e9 / 8
 
 
 def capacity(
-    cameras: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many.")],
+    cameras: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")],
     fps: Annotated[float, typer.Option(min=0.001, max=1_000, help="Frames per second of each camera.")],
     frame_kb: Annotated[float, typer.Option(min=0.1, max=1e6, help="Of a frame as JPEG, in 1000 bytes.")],
     consumer_fps: Annotated[

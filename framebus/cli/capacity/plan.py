@@ -117,7 +117,10 @@ def plan(demand: Demand, topics: TopicSettings, consumer: ConsumerSettings) -> P
         SettingsError: No number of consumers can do it, or pictures are kept for ever.
     """
     if min(topics.frames_retention_ms, topics.detections_retention_ms) < 0:
-        raise SettingsError("what is kept for ever needs any amount of disk; give --retention, such as 1h")
+        raise SettingsError(
+            "what is kept for ever needs any amount of disk; give --retention for frames, and set "
+            "FRAMEBUS_TOPICS__DETECTIONS_RETENTION_MS for detections"
+        )
     empty_frame, message = typical_records(demand.objects)
     frame, detections = record_bytes(empty_frame) + demand.frame_bytes, record_bytes(message)
     consumers = consumers_of(demand)
@@ -170,7 +173,8 @@ def consumers_of(demand: Demand) -> int:
         SettingsError: More consumers than cameras would be needed, as each has to have very few of them.
     """
     behind = 1 + demand.outage_s / demand.catch_up_s
-    for consumers in count(1 + demand.spare_consumers):
+    on_average = ceil(demand.frames_per_s * behind / demand.consumer_fps)
+    for consumers in count(max(1 + demand.spare_consumers, on_average)):
         partitions, left = partitions_for(consumers), consumers - demand.spare_consumers
         if left > demand.cameras:
             break
@@ -180,8 +184,8 @@ def consumers_of(demand: Demand) -> int:
             return consumers
     raise SettingsError(
         f"cameras of {demand.fps:g} fps are too much for consumers that do {demand.consumer_fps:g} frames/s: "
-        "the hash of their names puts more cameras on one consumer than it can do, however many there are; "
-        "take a faster engine, or fewer frames per second, or give few cameras a topic of their own (routes)"
+        "one would have more of them than it can do, however many consumers there are; take a faster engine, "
+        "or fewer frames per second, or give few cameras a topic of their own (routes)"
     )
 
 
