@@ -15,9 +15,9 @@ from framebus.environment import load_settings
 if TYPE_CHECKING:
     from framebus.cli.capacity.plan import Demand, Plan
 
-# Of one machine, by the command beside them in docs/scaling.md.
-CONSUMER_MS = 3.0
-BROKER_MS = 1.0
+# With one consumer, by `framebus bench consumers` in docs/scaling.md: at higher rates, frames share requests.
+CONSUMER_MS = 3.1
+BROKER_MS = 1.5
 
 _OUTAGE, _CATCH_UP = timedelta(minutes=10), timedelta(minutes=30)
 _REPLICATION = 3
@@ -45,7 +45,7 @@ def capacity(
     even: Annotated[
         bool,
         typer.Option(
-            "--even", help="The names of the cameras were chosen so that each partition has equally many."
+            "--even", help="The cameras' names were chosen so that no partition has two more than another."
         ),
     ] = False,
     spare: Annotated[

@@ -33,7 +33,7 @@ class Demand:
         models: That every frame goes through, each with consumers of its own.
         subscribers: That read all detections of a model.
         objects: In a frame, on average.
-        is_even: Each partition has as many cameras as any other; else the hash of their names decides.
+        is_even: No partition has two cameras more than another; else the hash of their names decides.
         spare_consumers: Of each model, that may be away while the others keep up.
         outage_s: So long all consumers may be away...
         catch_up_s: ...and so long they may take to be up to date again.
@@ -196,10 +196,10 @@ def partitions_for(consumers: int) -> int:
 
 def busiest_cameras(demand: Demand, consumers: int, partitions: int) -> int:
     """How many cameras the busiest consumer has: of those with most partitions, the one with most cameras."""
-    share = ceil(partitions / consumers) / partitions
+    its_partitions = ceil(partitions / consumers)
     if demand.is_even:
-        return min(demand.cameras, ceil(demand.cameras * share))
-    return most_cameras(demand.cameras, share, consumers)
+        return min(demand.cameras, its_partitions * ceil(demand.cameras / partitions))
+    return most_cameras(demand.cameras, its_partitions / partitions, consumers)
 
 
 def brokers_for(network: float, demand: Demand) -> int:

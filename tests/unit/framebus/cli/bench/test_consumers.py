@@ -15,6 +15,7 @@ from framebus.cli.bench.consumer_group import one_camera_per_partition
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_consumers_do_more_than_one_and_every_frame_is_answered_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -22,7 +23,7 @@ def test_two_consumers_do_more_than_one_and_every_frame_is_answered_once(
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     results, plot = tmp_path / "results.json", tmp_path / "plot.svg"
-    short = ("--consumers", "2", "--short", "--rounds", "1", "--seconds", "1", "--broker", "tansu")
+    short = ("--consumers", "2", "--short", "--rounds", "1", "--seconds", "1")
 
     before = set(psutil.Process().children(recursive=True))
     result = CliRunner().invoke(
@@ -32,7 +33,7 @@ def test_two_consumers_do_more_than_one_and_every_frame_is_answered_once(
     assert result.exit_code == 0, result.output
     assert "<svg" in plot.read_text()
     written = json.loads(results.read_text())
-    assert "Tansu" in written["machine"]["kafka_broker"]
+    assert written["machine"]["kafka_broker"]
     rows: list[dict[str, Any]] = written["results"]
     assert [(row["consumers"], row["partitions"]) for row in rows] == [(1, 4), (2, 4)]
     one, two = rows
