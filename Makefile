@@ -25,7 +25,8 @@ chaos: $(READY)  ## faults on a real Apache Kafka, two hours; writes docs/reliab
 	$(BIN)/python -m tests.chaos --write $(ARGS)
 
 bench: $(READY)  ## what framebus costs on this machine, in short (ARGS="--model coco")
-	@for part in engine stream latency rest scale; do $(BIN)/framebus bench $$part --short $(ARGS) || exit 1; done
+	@for part in engine stream latency rest scale; do $(BIN)/framebus bench $$part --short $(ARGS) || exit 1; done; \
+		$(BIN)/framebus bench consumers --short
 
 check: $(READY)  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

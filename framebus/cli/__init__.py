@@ -14,7 +14,7 @@ from framebus.errors import FramebusError, SettingsError
 class _Framebus(Roof):
     names = (
         *("api", "broker", "produce", "consume", "detect", "tail", "replay", "status", "serve", "demo"),
-        *("models", "topics", "dead", "bench"),
+        *("models", "topics", "dead", "capacity", "bench"),
     )
 
 

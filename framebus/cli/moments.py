@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
-_AGO = re.compile(r"([0-9]{1,9})([smhd])")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -17,8 +17,8 @@ def parse_since(text: str) -> datetime:
         BadParameter: It is neither.
     """
     try:
-        if ago := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        if ago := _DURATION.fullmatch(text):
+            return datetime.now(UTC) - _as_duration(ago)
         moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows `t` and `z`
         if moment.tzinfo is None:
             raise ValueError("it has no time zone")
@@ -27,6 +27,21 @@ def parse_since(text: str) -> datetime:
         raise typer.BadParameter(
             f"{text!r} is no time ({error}); write 90s, 10m, 2h, 3d or 2026-01-31T12:00:00Z"
         ) from error
+
+
+def parse_duration(text: str) -> timedelta:
+    """Reads `90s`, `10m`, `2h` or `3d`.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    if duration := _DURATION.fullmatch(text):
+        return _as_duration(duration)
+    raise typer.BadParameter(f"{text!r} is no duration; write 90s, 10m, 2h or 3d")
+
+
+def _as_duration(match: re.Match[str]) -> timedelta:
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def as_milliseconds(moment: datetime) -> int:

@@ -35,6 +35,10 @@ NOT_RUN = (
     NotRun("tests/integration/test_chaos.py runs it, from the checkout", ["python -m tests.chaos"]),
     NotRun("takes minutes; tests/e2e/test_bench_stream.py runs a short form", ["framebus bench"]),
     NotRun(
+        "runs from the checkout; tests/unit/test_docs.py holds the page against it",
+        ["python -m tests.tools.camera_spread"],
+    ),
+    NotRun(
         "needs two GPUs; tests/e2e/test_devices.py runs several workers", ["framebus consume --devices 0,1"]
     ),
     NotRun("tests/e2e/test_monitoring.py runs Prometheus with these files", ["prometheus"]),

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from framebus.bus.kafka import KafkaReader
+from framebus.bus import OutgoingRecord
+from framebus.bus.kafka import KafkaAdmin, KafkaProducer, KafkaReader
 from framebus.cli.bench.acknowledged import Acknowledged
 from framebus.cli.bench.backlog import CAMERAS, Backlog, create_topics
 from framebus.cli.bench.camera_load import CameraLoad
 from framebus.cli.bench.clients import BareClients, mean_bytes
-from framebus.cli.bench.consumers import ConsumerProcess
+from framebus.cli.bench.consumer_group import account
+from framebus.cli.bench.consumer_process import ConsumerProcess
 from framebus.cli.bench.footage import read_footage
 from framebus.cli.bench.own_broker import OwnBroker, own_broker
 from framebus.cli.bench.throughput import throughput
@@ -23,6 +25,7 @@ from framebus.frames import EncodedFrame
 from framebus.local_broker import BrokerKind, LocalBroker
 from framebus.local_broker.process import ProcessBroker
 from framebus.settings import Settings
+from framebus.topics import detections_topic, topic_specs
 from framebus.wire import decode_frame
 from tests.kafka import unique
 from tests.quick_model import install_quick_model
@@ -137,6 +140,19 @@ def test_a_frame_without_detections_is_told_of(own: OwnBroker, video: Path) -> N
     acknowledged = Acknowledged(own, model_of(own))
     with pytest.raises(TransportError, match="of 3 frames, 0 have detections"):
         acknowledged.read("run", 3)
+
+
+def test_a_frame_without_an_answer_is_lost_and_a_second_answer_is_a_duplicate(own: OwnBroker) -> None:
+    model = model_of(own)
+    KafkaAdmin(own.settings.kafka).create_topics(topic_specs(own.settings.topics, model, frames=[]))
+    producer = KafkaProducer(own.settings.kafka)
+    for frame in ("0", "2", "3", "2", "2"):
+        answer = b'{"id": "%s"}' % frame.encode()
+        assert producer.publish(OutgoingRecord(detections_topic(model), frame.encode(), answer))
+    assert producer.flush(30) == 0
+    producer.close()
+
+    assert account(own.settings, model, 5) == {"frames": 5, "lost": 2, "duplicates": 2}
 
 
 def test_bare_clients_publish_as_much_as_detections_and_tell_what_it_costs(

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/benchmarks.md: python -m tests.tools.benchmark_page FOLDER.
+"""Writes the tables of docs/benchmarks.md and docs/scaling.md: python -m tests.tools.benchmark_page FOLDER.
 
 FOLDER holds what `framebus bench PART --json FOLDER/PART.json` wrote; a part that is missing stays as it is.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parents[2] / "docs"
 COLUMNS = {
     "engine": ("model", "case", "threads", "calls", "batch", "ms_per_image", "cpu_ms_per_image", "vs_raw_b8"),
     "stream": ("model", "case", "fps", "cpu_ms_per_frame", "vs_raw_b8", "vs_naive", "vs_limit"),
@@ -23,24 +23,31 @@ COLUMNS = {
         *("cameras", "partitions", "load", "fps", "cpu_ms_per_frame", "vs_one_camera"),
         *("broker_cpu_ms_per_frame", "consumer_idle_mb", "beyond_idle_mb"),
     ),
+    "consumers": (
+        *("consumers", "fps", "vs_one", "efficiency", "vs_engines", "frames", "lost", "duplicates"),
+        *("busy_cores", "machine_busy_cores"),
+    ),
+    "costs": ("consumers", "frame_kb", "fps", "cpu_ms_per_frame", "broker_cpu_ms_per_frame", "consumer_mb"),
 }
+PAGES = {"consumers": "scaling.md", "costs": "scaling.md"}
+"""Tables that are on another page than benchmarks.md."""
+
 SOURCES = {"parts": "stream"}
 """Tables that show other columns of a part that has a table of its own."""
 
 
 def main(folder: Path) -> None:
     """See above."""
-    page = PAGE.read_text()
     for name, columns in COLUMNS.items():
         file = folder / f"{SOURCES.get(name, name)}.json"
         if not file.exists():
             continue
         results = json.loads(file.read_text())["results"]
         rows = [row for row in results if columns[2] in row or name != "parts"]
+        page = DOCS / PAGES.get(name, "benchmarks.md")
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, rest = page.split(begin)
-        page = f"{before}{begin}\n\n{table(rows, columns)}\n{end}{rest.split(end)[1]}"
-    PAGE.write_text(page)
+        before, rest = page.read_text().split(begin)
+        page.write_text(f"{before}{begin}\n\n{table(rows, columns)}\n{end}{rest.split(end)[1]}")
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

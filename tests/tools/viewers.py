@@ -20,7 +20,7 @@ from pathlib import Path
 from framebus import samples
 from framebus.cli.bench.backlog import CAMERAS, Backlog, camera_of, create_topics
 from framebus.cli.bench.child import Child
-from framebus.cli.bench.consumers import ConsumerProcess
+from framebus.cli.bench.consumer_process import ConsumerProcess
 from framebus.cli.bench.footage import read_footage
 from framebus.cli.bench.own_broker import OwnBroker, own_broker
 from framebus.cli.bench.program import Program

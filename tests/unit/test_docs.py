@@ -17,12 +17,12 @@ from typer.main import get_command
 from framebus.cli import app
 from framebus.settings import DELIMITER, PREFIX, Settings
 from tests.documented_commands import PAGES, ROOT, commands_of
-from tests.tools import cli_page, messages_page, metrics_page, settings_page
+from tests.tools import cli_page, messages_page, metrics_page, scaling_page, settings_page
 
 ALL_PAGES = {**PAGES, **{name: ROOT / name for name in ("CHANGELOG.md", "infra/kafka/README.md")}}
 
 
-@pytest.mark.parametrize("page", [settings_page, metrics_page, cli_page, messages_page])
+@pytest.mark.parametrize("page", [settings_page, metrics_page, cli_page, messages_page, scaling_page])
 def test_a_written_page_says_what_is(page: ModuleType) -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.render(), (
         f"write it again: python -m {page.__name__}"

@@ -2,7 +2,7 @@
 
 import typer
 
-from framebus.cli.bench import engine, latency, rest, scale, stream
+from framebus.cli.bench import consumers, engine, latency, rest, scale, stream
 from framebus.cli.bench.options import interrupted_once
 from framebus.logs import configure_logs
 from framebus.settings import LogSettings
@@ -13,6 +13,7 @@ app.command("stream")(stream.stream)
 app.command("latency")(latency.latency)
 app.command("rest")(rest.rest)
 app.command("scale")(scale.scale)
+app.command("consumers")(consumers.consumers)
 
 
 @app.callback()

@@ -28,11 +28,15 @@ class Backlog:
     Args:
         settings: Which broker and topic.
         jpegs: What cameras publish, in turn and again and again.
+        cameras: Their ids.
     """
 
-    def __init__(self, settings: Settings, jpegs: Sequence[bytes]) -> None:
+    def __init__(
+        self, settings: Settings, jpegs: Sequence[bytes], cameras: Sequence[str] | None = None
+    ) -> None:
         self._settings = settings
         self._jpegs = jpegs
+        self._cameras = cameras or [camera_of(number) for number in range(CAMERAS)]
         self.frames = 0
         """How many are there."""
 
@@ -58,7 +62,7 @@ class Backlog:
 
     def _record(self, number: int) -> OutgoingRecord:
         frame = EncodedFrame(
-            camera_id=camera_of(number),
+            camera_id=self._cameras[number % len(self._cameras)],
             frame_id=str(number),
             captured_at=datetime.now(UTC),
             data=self._jpegs[number % len(self._jpegs)],

@@ -1,132 +1,162 @@
-"""`framebus consume`, as a user runs it, and what it does in a window of time."""
+"""`framebus bench consumers`: frames/s of 1, 2 and 4 consumers of one group, whose engines sleep."""
 
-import time
-import uuid
-from dataclasses import dataclass
+import math
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
-from framebus.cli.bench.own_broker import OwnBroker
-from framebus.cli.bench.program import Program
-from framebus.cli.bench.usage import Usage
-from framebus.local_broker.ports import LOOPBACK, free_ports
+import typer
 
-# What the user has set for brokers and topics of his own is not for these.
-_NOT_OURS = ("FRAMEBUS_KAFKA__", "FRAMEBUS_TOPICS__", "FRAMEBUS_ROUTES", "FRAMEBUS_CONSUMER__INSTANCE_ID")
-# So long without a frame, and it is taken for stuck.
-_STUCK_S = 60.0
-_LOOK_INTERVAL_S = 0.1
+from framebus.cli.bench import options
+from framebus.cli.bench.consumer_group import ACCOUNT, ConsumerGroups
+from framebus.cli.bench.footage import JPEG_QUALITY, read_footage
+from framebus.cli.bench.machine import broker_in_words, describe_machine
+from framebus.cli.bench.own_broker import OwnBrokerOption, own_broker
+from framebus.cli.bench.report import Plot, Report, Row
+from framebus.cli.bench.rounds import Case, Measured, measure_in_turn, ratios, summary
+from framebus.cli.bench.sleeping_engine import BATCH, install_sleeping_engine
+from framebus.environment import load_settings
+from framebus.local_broker import BrokerKind
+
+CONSUMERS = (1, 2, 4)
+CALL_MS = 100.0
+SECONDS, SHORT_SECONDS = 10.0, 3.0
+
+# Partitions of each consumer, where there are most of them.
+_PARTITIONS_EACH = 2
+_PICTURE_SIZE = (120, 160)
+_PICTURES = 16
+_COLUMNS = {
+    "consumers": "d",
+    "partitions": "d",
+    "frame_kb": ".1f",
+    "fps": ".1f",
+    "vs_one": ".3f",
+    "efficiency": ".3f",
+    "vs_engines": ".3f",
+    "frames": "d",
+    "lost": "d",
+    "duplicates": "d",
+    "busy_cores": ".2f",
+    "machine_busy_cores": ".2f",
+    "cpu_ms_per_frame": ".2f",
+    "broker_cpu_ms_per_frame": ".2f",
+    "consumer_mb": ".0f",
+}
+_PLOTS = (
+    Plot("fps", "frames/s", "consumers", "consumers, each with an engine that sleeps", (), is_log=True),
+    Plot("busy_cores", "cores busy: consumers and broker", "consumers", "consumers", (), is_log=True),
+)
+
+ConsumersOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--consumers",
+        min=1,
+        max=64,
+        show_default=False,
+        help=f"How many; repeat it for more. One is always among them. Default: "
+        f"{', '.join(map(str, CONSUMERS))}.",
+    ),
+]
+CallOption = Annotated[
+    float,
+    typer.Option("--call-ms", min=1, help=f"How long the engine sleeps for a call of {BATCH} pictures."),
+]
+VideoOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--video",
+        exists=True,
+        dir_okay=False,
+        help="Frames to measure with. Default: small ones made here (160x120), which are cheap to decode.",
+    ),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a consumer has done so far, all of one moment.
+def consumers(
+    consumers: ConsumersOption = None,
+    call_ms: CallOption = CALL_MS,
+    video: VideoOption = None,
+    rounds: options.RoundsOption = None,
+    seconds: options.SecondsOption = None,
+    broker: OwnBrokerOption = BrokerKind.AUTO,
+    json_file: options.JsonOption = None,
+    plot_file: options.PlotOption = None,
+    short: options.ShortOption = False,
+) -> None:
+    """Measure how throughput grows with consumers of one group, whose engines sleep and take no core.
 
-    Attributes:
-        at_s: When, in monotonic seconds.
-        frames: Frames whose detections the broker acknowledged.
-        cpu_s: CPU time that the consumer has used.
-        broker_cpu_s: CPU time that the broker has used.
+    Each measurement starts so many `framebus consume` on a new topic, waits until all have their share of its
+    partitions, publishes a backlog with equally many frames on each partition, and counts for --seconds what
+    the broker acknowledged. Then it lets the backlog be finished, and reads all detections: each frame must
+    have been answered, and once.
+
+    vs_one: times the fps of one consumer
+    efficiency: vs_one / consumers; 1 is linear growth
+    vs_engines: share of what the engines alone would do, which is 8 pictures in --call-ms each
+    frames, lost, duplicates: published in all rounds; without detections; with more than one message of them
+    busy_cores: CPU seconds per second of consumers and broker; machine_busy_cores: of everything that runs
+    cpu_ms_per_frame: CPU time of the consumers, which is all that a frame costs but its engine
+    consumer_mb: resident memory of each consumer
     """
+    options.check_outputs(json_file, plot=plot_file)
+    options.need("psutil")
+    settings = load_settings()
+    counts = sorted({1, *(consumers or CONSUMERS)})
+    jpegs = small_jpegs() if video is None else read_footage(video).jpegs
+    report = Report("frames/s by consumers of one group", _COLUMNS, plots=_PLOTS)
+    with (
+        tempfile.TemporaryDirectory(prefix="framebus-bench-") as folder,
+        own_broker(settings, broker, Path(folder) / "models") as own,
+        options.progress_bar("consumers") as progress,
+    ):
+        (Path(folder) / "models").mkdir()
+        machine = describe_machine(broker_in_words(own.kind))
+        groups = ConsumerGroups(
+            broker=own,
+            environment=install_sleeping_engine(Path(folder) / "engine"),
+            jpegs=jpegs,
+            call_ms=call_ms,
+            partitions=_PARTITIONS_EACH * math.lcm(*counts),
+            seconds=seconds or (SHORT_SECONDS if short else SECONDS),
+        )
+        cases = [Case(f"{number} consumers", partial(groups.measure, number)) for number in counts]
+        measured = measure_in_turn(cases, options.rounds_or_default(rounds, short), progress)
+        report.rows.extend(rows(dict(zip(counts, measured, strict=True)), groups))
+    report.publish(machine, json_file, plot_file)
 
-    at_s: float
-    frames: int
-    cpu_s: float
-    broker_cpu_s: float
+
+def small_jpegs() -> list[bytes]:
+    """Pictures that cost little to decode and to move, each with detail of its own."""
+    import numpy as np
+
+    from framebus.images import encode_jpeg
+
+    random = np.random.default_rng(1)
+    height, width = _PICTURE_SIZE
+    coarse = random.integers(0, 256, (_PICTURES, height // 8, width // 8, 3), np.uint8)
+    return [encode_jpeg(picture.repeat(8, 0).repeat(8, 1), JPEG_QUALITY) for picture in coarse]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What was done between two readings."""
-
-    first: Reading
-    last: Reading
-
-    def figures(self) -> dict[str, float]:
-        """fps, cpu_ms_per_frame of the consumer, broker_cpu_ms_per_frame."""
-        frames = self.last.frames - self.first.frames
-        return {
-            "fps": frames / (self.last.at_s - self.first.at_s),
-            "cpu_ms_per_frame": 1000 * (self.last.cpu_s - self.first.cpu_s) / frames,
-            "broker_cpu_ms_per_frame": 1000 * (self.last.broker_cpu_s - self.first.broker_cpu_s) / frames,
+def rows(measured: Mapping[int, Measured], groups: ConsumerGroups) -> list[Row]:
+    """A row for each number of consumers, compared with one consumer round by round."""
+    found: list[Row] = []
+    for consumers, one in measured.items():
+        row: dict[str, Any] = {
+            "consumers": consumers,
+            "partitions": groups.partitions,
+            "call_ms": groups.call_ms,
+            "frame_kb": sum(map(len, groups.jpegs)) / len(groups.jpegs) / 1000,
         }
-
-
-class ConsumerProcess(Program):
-    """A consumer in a group of its own, so that it reads its topic from the start.
-
-    Args:
-        broker: Where its topics are.
-        model: Name of its model, in the models directory of the broker's settings.
-        topic: Where its frames are.
-    """
-
-    def __init__(self, broker: OwnBroker, model: str, topic: str) -> None:
-        from consumer.devices import default_devices
-
-        [port] = free_ports(1)
-        # Of several GPUs one, as each has a worker of its own.
-        devices = default_devices(broker.settings)[:1]
-        super().__init__(
-            f"the consumer of {model}",
-            ["consume", "--model", model, *(part for one in devices for part in ("--devices", one))],
-            port=port,
-            settings={
-                "FRAMEBUS_KAFKA__BOOTSTRAP_SERVERS": broker.settings.kafka.bootstrap_servers,
-                "FRAMEBUS_KAFKA__GROUP_ID": f"bench-{uuid.uuid4().hex}",
-                "FRAMEBUS_TOPICS__FRAMES": topic,
-                "FRAMEBUS_MODELS_DIR": str(broker.settings.models_dir.resolve()),
-                "FRAMEBUS_CONSUMER__HTTP_HOST": LOOPBACK,
-                "FRAMEBUS_CONSUMER__HTTP_PORT": str(port),
-            },
-            without=_NOT_OURS,
-        )
-        self._broker_pid = broker.pid
-
-    def read(self) -> Reading:
-        """Reads what it has done so far.
-
-        Raises:
-            FramebusError: It has ended, or made a dead letter: then it does less than its work.
-        """
-        metrics = self.get("/metrics")
-        if metrics is None:
-            raise self.failure("does not answer on its port")
-        if dead := _total(metrics, "framebus_dead_letters_total"):
-            raise self.failure(f"made dead letters of {dead} frames")
-        return Reading(
-            time.monotonic(),
-            _total(metrics, "framebus_frames_total"),
-            self.usage().cpu_s,
-            Usage.of([self._broker_pid]).cpu_s,
-        )
-
-    def wait_for(self, frames: int) -> Reading:
-        """Waits until so many frames are acknowledged.
-
-        Raises:
-            FramebusError: It failed, or does not get on.
-        """
-        reading, moved_s = self.read(), time.monotonic()
-        while reading.frames < frames:
-            time.sleep(_LOOK_INTERVAL_S)
-            before, reading = reading, self.read()
-            if reading.frames > before.frames:
-                moved_s = reading.at_s
-            elif reading.at_s - moved_s > _STUCK_S:
-                raise self.failure(f"has acknowledged {reading.frames} of {frames} frames, and no more")
-        return reading
-
-    def window(self, warm_up_frames: int, seconds: float, backlog_frames: int) -> Window:
-        """Measures for so long, after so many of a backlog's frames were acknowledged.
-
-        Raises:
-            FramebusError: It failed, or does not get on.
-        """
-        first = self.wait_for(warm_up_frames)
-        time.sleep(seconds)
-        return Window(first, self.wait_for(min(first.frames + 1, backlog_frames)))
-
-
-def _total(metrics: str, counter: str) -> int:
-    """Adds up a counter over its labels (the Prometheus text format)."""
-    lines = [line for line in metrics.splitlines() if line.startswith(f"{counter}{{")]
-    return round(sum(float(line.rpartition(" ")[2]) for line in lines))
+        for name, values in one.values.items():
+            if name in ACCOUNT:
+                row[name] = round(sum(values))
+            else:
+                row |= summary(name, values)
+        vs_one = ratios(one, measured[1], "fps")
+        row |= summary("vs_one", vs_one) | summary("efficiency", [times / consumers for times in vs_one])
+        found.append(row)
+    return found

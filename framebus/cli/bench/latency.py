@@ -16,7 +16,7 @@ from framebus.cli.bench.backlog import Backlog, create_topics
 from framebus.cli.bench.camera_load import CameraLoad
 from framebus.cli.bench.cases import CaseOption, checked_cases, wanted_variants
 from framebus.cli.bench.child import Child
-from framebus.cli.bench.consumers import ConsumerProcess
+from framebus.cli.bench.consumer_process import ConsumerProcess
 from framebus.cli.bench.footage import read_footage, video_or_default
 from framebus.cli.bench.limit import load_engine, what_runs
 from framebus.cli.bench.machine import broker_in_words, describe_machine

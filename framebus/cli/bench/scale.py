@@ -16,7 +16,7 @@ from framebus.cli.bench import options
 from framebus.cli.bench.backlog import create_topics
 from framebus.cli.bench.cases import CaseOption, checked_cases, wanted_variants
 from framebus.cli.bench.child import Child
-from framebus.cli.bench.consumers import ConsumerProcess, Window
+from framebus.cli.bench.consumer_process import ConsumerProcess, Window
 from framebus.cli.bench.footage import read_footage, video_or_default
 from framebus.cli.bench.machine import broker_in_words, describe_machine
 from framebus.cli.bench.own_broker import OwnBroker, OwnBrokerOption, own_broker

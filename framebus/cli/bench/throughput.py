@@ -1,7 +1,7 @@
 """How many frames a second a consumer works off a backlog, as a user's consumer would."""
 
 from framebus.cli.bench.backlog import Backlog
-from framebus.cli.bench.consumers import ConsumerProcess
+from framebus.cli.bench.consumer_process import ConsumerProcess
 from framebus.cli.bench.own_broker import OwnBroker
 
 WARM_UP_FRAMES = 128

@@ -51,3 +51,17 @@ def _cpu_s(process: "psutil.Process") -> float:
     times = process.cpu_times()
     # Those of children that have ended; while they live they have times of their own.
     return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def busy_core_s() -> float:
+    """Seconds that all cores together were busy since the machine started, whatever with.
+
+    Raises:
+        SettingsError: psutil is not installed.
+    """
+    need("psutil")
+    import psutil
+
+    times = psutil.cpu_times()
+    # Of a virtual machine's own time, what its host gave to others is not ours.
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)

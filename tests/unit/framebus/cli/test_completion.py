@@ -13,7 +13,7 @@ from framebus.model_repository import GRAPH, ModelRepository
 
 COMMANDS = [
     *("api", "broker", "produce", "consume", "detect", "tail", "replay", "status", "serve", "demo"),
-    *("models", "topics", "dead", "bench"),
+    *("models", "topics", "dead", "capacity", "bench"),
 ]
 
 
