@@ -12,6 +12,8 @@ from typing import Any
 CHECKOUT = Path(__file__).parents[2]
 _BUILD_TIMEOUT_S = 1800
 _TIMEOUT_S = 300
+# Over those of a user's own .env.
+_DEFAULTS = {"REGISTRY": "", "TAG": "0.1.0", "MODEL": "pedestrian", "MODELS": "models", "KAFKA": "kafka:9092"}
 
 
 def run(*command: str, timeout: float = _TIMEOUT_S) -> str:
@@ -58,7 +60,7 @@ class Compose:
     def __init__(self, project: str, address: str) -> None:
         self._command = (*_compose_command(), "-p", project, "--profile", "cpu")
         self._project = project
-        os.environ |= {"BIND": address, "KAFKA_HOST": address}
+        os.environ |= {"BIND": address, "KAFKA_BIND": address, "KAFKA_HOST": address, **_DEFAULTS}
 
     def build(self) -> None:
         """Builds every image but that with CUDA."""

@@ -14,7 +14,7 @@ from tests.pictures import jpeg
 from tests.workers import wait_until
 
 API = f"http://{ADDRESS}:4343"
-PROMETHEUS = f"http://{ADDRESS}:9090"
+PROMETHEUS = "http://127.0.0.1:9090"
 BROKER = f"{ADDRESS}:9094"
 PATIENCE_S = 240
 

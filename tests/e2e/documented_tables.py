@@ -50,8 +50,9 @@ NOT_RUN = (
     ),
     NotRun(
         "needs Docker; tests/docker builds the images and runs them, and docker-compose.yml",
-        ["docker build", "docker compose", "docker run", "NV_GPU=0 docker compose"],
+        ["docker build", "docker compose", "docker run", "NV_GPU=0 docker compose", "make test-docker"],
     ),
+    NotRun("asks the host for its GPUs", ["nvidia-smi"], ["docs/docker.md"]),
     NotRun(
         "needs a Kubernetes cluster; tests/unit/infra/test_chart.py renders the chart", ["helm", "kubectl"]
     ),

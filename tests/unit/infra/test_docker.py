@@ -14,8 +14,11 @@ from framebus.local_broker.docker import IMAGE
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text(encoding="utf-8")
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+# As it is where no variable is set.
+COMPOSE = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
 OURS = {name: service for name, service in SERVICES.items() if "framebus-" in service["image"]}
+BUILT = {name: service for name, service in OURS.items() if "build" in service}
 LOCKS = ["base", "cpu", "gpu", "build"]
 
 
@@ -41,7 +44,13 @@ def test_the_image_with_cuda_has_the_tensorflow_that_is_tested() -> None:
     assert "nvidia-cudnn-cu12" in versions("gpu")
 
 
-@pytest.mark.parametrize("name", OURS)
+def test_each_image_is_built_once() -> None:
+    images = [service["image"] for service in BUILT.values()]
+
+    assert sorted(images) == sorted({service["image"] for service in OURS.values()})
+
+
+@pytest.mark.parametrize("name", BUILT)
 def test_a_service_is_built_from_a_target_that_there_is(name: str) -> None:
     assert f" AS {SERVICES[name]['build']['target']}\n" in DOCKERFILE
 
