@@ -68,16 +68,20 @@ class DockerBroker(LocalBroker):
         raise TransportError(f"the docker broker ended by itself, exit code {exit_code}; see `docker logs`")
 
     def _environment(self) -> dict[str, str]:
-        """Kafka's properties, as the image takes them; clients are told to come to this machine's port."""
+        """Kafka's properties, as the image takes them.
+
+        Clients are told to come to this machine's port. In the container nobody listens there: the broker, which
+        is a client of its own for transactions, has another way.
+        """
         properties = SINGLE_NODE_PROPERTIES | {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": "1@localhost:9093",
-            "listeners": f"PLAINTEXT://:{_CONTAINER_PORT},CONTROLLER://localhost:9093",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "listeners": f"CLIENTS://:{_CONTAINER_PORT},BROKER://localhost:9094,CONTROLLER://localhost:9093",
+            "advertised.listeners": f"CLIENTS://{self.bootstrap_servers},BROKER://localhost:9094",
             "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "inter.broker.listener.name": "BROKER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT,CLIENTS:PLAINTEXT",
         }
         names = {name: "KAFKA_" + name.upper().replace(".", "_") for name in properties}
         return {"KAFKA_HEAP_OPTS": "-Xms256m -Xmx768m"} | {names[name]: properties[name] for name in names}

@@ -49,7 +49,8 @@ def own(best_broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     model = unique("quick")
     for name, value in install_quick_model(tmp_path, model, call_s=CALL_S).items():
         monkeypatch.setenv(name, value)
-    assert isinstance(best_broker, ProcessBroker)
+    if not isinstance(best_broker, ProcessBroker):
+        pytest.skip("the CPU time of a broker in a container is not measured")
     settings = load_settings(
         kafka={"bootstrap_servers": best_broker.bootstrap_servers},
         topics={"frames": unique("frames"), "dead": unique("dead"), "partitions": 2},

@@ -17,7 +17,8 @@ RECORDS = 20
 
 @pytest.mark.parametrize("objects", [0, 5, 40])
 def test_records_are_as_large_as_they_are_on_disk(apache: LocalBroker, objects: int) -> None:
-    assert isinstance(apache, ApacheBroker)
+    if not isinstance(apache, ApacheBroker):
+        pytest.skip("the files of a broker in a container are not at hand")
     topic, kafka = unique("frames"), kafka_settings(apache)
     KafkaAdmin(kafka).create_topics(topic_specs(TopicSettings(frames=topic, partitions=1)))
     records = [
