@@ -13,7 +13,8 @@ demo: $(READY)  ## objects detected in real video that flows through Kafka (ARGS
 	@$(BIN)/framebus demo $(ARGS)
 
 test: $(READY)  ## unit, integration and end-to-end tests (ARGS="-k wire")
-	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 --ignore tests/browser --ignore tests/docker $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
+		--ignore tests/browser --ignore tests/docker $(ARGS)
 
 test-browser: $(READY)  ## the dashboard in a real Chromium, with the demo running
 	$(BIN)/pytest tests/browser $(ARGS)

@@ -1,5 +1,6 @@
 """Reading as an onlooker."""
 
+import ipaddress
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -186,7 +187,8 @@ def test_a_group_is_described_while_it_lives_and_afterwards(
     else:
         assert alive.members is not None
         [member] = alive.members
-        assert (set(member.partitions), member.host) == (partitions, "127.0.0.1")
+        assert set(member.partitions) == partitions
+        assert ipaddress.ip_address(member.host)  # as the broker sees it, which may be in a container
 
 
 @pytest.mark.parametrize("from_start", [True, False])
