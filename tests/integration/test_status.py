@@ -139,7 +139,7 @@ def test_a_running_installation(installation: Installation, broker: LocalBroker)
         assert status["consumers"] is None
     else:
         [member] = status["consumers"]
-        assert (member["host"], member["partitions"]) == ("127.0.0.1", {frames: [0]})
+        assert member["partitions"] == {frames: [0]}
 
 
 def test_what_waits_is_counted_and_lag_alone_is_no_problem(installation: Installation) -> None:
