@@ -70,8 +70,8 @@ class DockerBroker(LocalBroker):
     def _environment(self) -> dict[str, str]:
         """Kafka's properties, as the image takes them.
 
-        Clients are told to come to this machine's port. In the container nobody listens there: the broker, which
-        is a client of its own for transactions, has another way.
+        Clients are told to come to this machine's port. In the container nobody listens there: the broker,
+        which is a client of its own for transactions, has another way.
         """
         properties = SINGLE_NODE_PROPERTIES | {
             "process.roles": "broker,controller",
