@@ -83,8 +83,8 @@ class DockerBroker(LocalBroker):
             "inter.broker.listener.name": "BROKER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT,CLIENTS:PLAINTEXT",
         }
-        names = {name: "KAFKA_" + name.upper().replace(".", "_") for name in properties}
-        return {"KAFKA_HEAP_OPTS": "-Xms256m -Xmx768m"} | {names[name]: properties[name] for name in names}
+        environment = {"KAFKA_" + name.upper().replace(".", "_"): properties[name] for name in properties}
+        return environment | {"KAFKA_HEAP_OPTS": "-Xms256m -Xmx768m"}
 
     def _wait_until_it_answers(self) -> None:
         container = self._container.get_wrapped_container()
