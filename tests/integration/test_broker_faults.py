@@ -183,7 +183,7 @@ def test_a_broker_that_is_let_in_late_is_found_again(
         installation.until_more_frames(consumer)
 
         link.is_fenced = True
-        # librdkafka forgets one broker after the other, as their connections end: up to a minute, and sometimes more.
+        # librdkafka forgets a broker when its connections end: up to a minute, and sometimes more.
         consumer.until(lambda: consumer.not_ready() is not None, "it to know no broker", timeout_s=180)
         link.is_fenced = False
 
