@@ -81,10 +81,6 @@ class Compose:
         filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
         return run("docker", "ps", "-q", *filters).split()
 
-    def logs(self) -> str:
-        """The end of what every container said."""
-        return run(*self._command, "logs", "--tail", "30")
-
     def down(self) -> None:
         """Removes all of it, its volumes too."""
         run(*self._command, "down", "-v", "-t", "10")

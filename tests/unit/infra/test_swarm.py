@@ -179,7 +179,11 @@ def test_health_is_being_ready_once_and_being_alive_from_then_on(port: int, tmp_
         Program.status.update({f"/{path}": code for path, code in status.items()})
         done = subprocess.run(
             [SWARM / "has-started", str(port)],
-            env={"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "TMPDIR": str(tmp_path)},
+            env={
+                # In the images, is-alive is on the path.
+                "PATH": f"{SWARM.parent / 'docker'}:{Path(sys.executable).parent}:{os.defpath}",
+                "TMPDIR": str(tmp_path),
+            },
             capture_output=True,
             timeout=30,
             check=False,
